@@ -1,0 +1,49 @@
+# Order only: lock file -> install -> generate -> build -> task. Each step runs when its inputs changed.
+SHELL := /bin/sh
+BIN := node dist/cli/main.js
+SOURCES := $(shell find src -name '*.ts' -not -path 'src/gen/*' 2>/dev/null)
+PROTOS := $(shell find proto -name '*.proto' -o -name '*.yaml')
+
+.PHONY: run test bench lint interop soak cover build clean
+
+run: build
+	$(BIN) demo
+
+test: build
+	npm test --silent
+
+bench: build
+	node --expose-gc --import tsx bench/main.ts
+
+interop: build
+	node --import tsx test/interop/main.ts
+
+soak: build
+	node --import tsx test/soak/main.ts
+
+cover: build
+	npm run --silent cover
+
+lint: .stamps/generate
+	npm run --silent lint:proto
+	npm run --silent typecheck
+	npm run --silent lint
+	npm run --silent format:check
+
+build: .stamps/build
+
+.stamps/install: package.json package-lock.json .npmrc
+	npm ci --loglevel=error
+	@mkdir -p .stamps && touch $@
+
+.stamps/generate: .stamps/install $(PROTOS)
+	npm run --silent generate
+	npm run --silent descriptors
+	@touch $@
+
+.stamps/build: .stamps/generate tsconfig.json src/tsconfig.json $(SOURCES)
+	npm run --silent build
+	@touch $@
+
+clean:
+	rm -rf node_modules dist coverage src/gen proto/descriptors.binpb .stamps bench/results

@@ -1,0 +1,114 @@
+import js from '@eslint/js';
+import prettier from 'eslint-config-prettier';
+import { defineConfig, globalIgnores } from 'eslint/config';
+import tseslint from 'typescript-eslint';
+
+// Who may import whom (doc/architecture.md): a room lists the rooms it may not know.
+const rooms = [
+  'bytes',
+  'crypto',
+  'tls',
+  'pki',
+  'gen',
+  'rpc',
+  'identity',
+  'ca',
+  'sidecar',
+  'offload',
+  'apps',
+  'cli',
+];
+const mayImport = {
+  bytes: [],
+  crypto: ['bytes'],
+  tls: ['bytes', 'crypto'],
+  pki: ['bytes', 'crypto'],
+  rpc: ['gen', 'bytes'],
+  identity: ['bytes', 'crypto', 'pki', 'gen', 'rpc'],
+  ca: ['bytes', 'crypto', 'pki', 'gen', 'rpc'],
+  sidecar: ['bytes', 'crypto', 'tls', 'pki', 'gen', 'rpc'],
+  offload: ['bytes', 'crypto', 'tls', 'gen', 'rpc'],
+  apps: ['bytes', 'crypto', 'tls', 'pki', 'gen', 'rpc', 'identity', 'ca', 'sidecar', 'offload'],
+};
+
+const jwkExport = {
+  selector: "CallExpression[callee.property.name='export'] Property[value.value='jwk']",
+  message: 'JWK export of a generated key can freeze Node 20; export DER instead',
+};
+
+const roomRules = Object.entries(mayImport).map(([room, allowed]) => ({
+  files: [`src/${room}/**`],
+  rules: {
+    'no-restricted-imports': [
+      'error',
+      {
+        patterns: [
+          {
+            group: rooms
+              .filter((other) => other !== room && !allowed.includes(other))
+              .flatMap((other) => [`../${other}/**`, `../../${other}/**`, `../../../${other}/**`]),
+            message: `${room} may import only: ${allowed.join(', ') || 'nothing'}`,
+          },
+          ...(room === 'offload'
+            ? [
+                {
+                  group: [
+                    '../tls/client/**',
+                    '../tls/server/**',
+                    '../../tls/client/**',
+                    '../../tls/server/**',
+                  ],
+                  message: 'an application has no handshake engine',
+                },
+              ]
+            : []),
+          ...(room === 'tls'
+            ? [
+                {
+                  regex: '^node:(?!crypto$)',
+                  message: 'the engine touches no socket, clock, file or process',
+                },
+              ]
+            : []),
+        ],
+      },
+    ],
+  },
+}));
+
+export default defineConfig(
+  globalIgnores(['dist/', 'coverage/', 'src/gen/', 'bench/results/']),
+  js.configs.recommended,
+  tseslint.configs.strictTypeChecked,
+  tseslint.configs.stylisticTypeChecked,
+  {
+    languageOptions: {
+      parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname },
+    },
+    rules: {
+      '@typescript-eslint/switch-exhaustiveness-check': [
+        'error',
+        { considerDefaultExhaustiveForUnions: true },
+      ],
+      '@typescript-eslint/consistent-type-imports': 'error',
+      'no-console': 'error',
+      'no-restricted-syntax': ['error', jwkExport],
+    },
+  },
+  ...roomRules,
+  {
+    files: ['test/**', 'bench/**'],
+    rules: {
+      '@typescript-eslint/no-unused-expressions': 'off',
+      '@typescript-eslint/no-non-null-assertion': 'off',
+      '@typescript-eslint/no-explicit-any': 'off',
+      '@typescript-eslint/no-unsafe-argument': 'off',
+      '@typescript-eslint/no-unsafe-assignment': 'off',
+      '@typescript-eslint/no-unsafe-call': 'off',
+      '@typescript-eslint/no-unsafe-member-access': 'off',
+      '@typescript-eslint/no-unsafe-return': 'off',
+    },
+  },
+  { files: ['**/*.{js,mjs}'], extends: [tseslint.configs.disableTypeChecked] },
+  prettier,
+);
