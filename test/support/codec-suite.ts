@@ -51,7 +51,7 @@ export function describeCodec<T>(suite: {
         if (alsoEndsAt.includes(end)) continue;
         expect(alertOf(() => suite.parse(bytes.subarray(0, end)))).to.equal(
           'decode_error',
-          `${end}`,
+          `cut at ${String(end)}`,
         );
       }
     });
