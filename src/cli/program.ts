@@ -1,0 +1,63 @@
+import { readFileSync } from 'node:fs';
+import { Command, CommanderError } from 'commander';
+import { addConnectCommand } from './commands/connect.ts';
+import { addDemoCommand } from './commands/demo.ts';
+import { addIdentityCommand } from './commands/identity.ts';
+import { addServeCommand } from './commands/serve.ts';
+import { addSidecarCommand } from './commands/sidecar.ts';
+import { describeFailure } from './failure.ts';
+
+/** What every command ends with. */
+export const ExitCode = { done: 0, failed: 1, badUsage: 2 } as const;
+export type ExitCode = (typeof ExitCode)[keyof typeof ExitCode];
+
+/**
+ * Runs one command line to its end.
+ *
+ * @param argv the arguments behind the program's name
+ * @returns the exit code; everything for people has been printed
+ */
+export async function run(argv: readonly string[]): Promise<number> {
+  let code: number = ExitCode.done;
+  const program = buildProgram((result) => {
+    code = result;
+  });
+  try {
+    await program.parseAsync(argv, { from: 'user' });
+    return code;
+  } catch (error) {
+    if (error instanceof CommanderError) return exitCodeOf(error);
+    process.stderr.write(`sidekey: ${describeFailure(error)}\n`);
+    return ExitCode.failed;
+  }
+}
+
+function buildProgram(finish: (code: number) => void): Command {
+  const program = new Command('sidekey')
+    .description('Handshake-offload sidecar: private keys stay out of applications, TLS stays in.')
+    .version(packageVersion(), '--version', 'print the version')
+    .helpOption('--help', 'print this help')
+    .helpCommand(false)
+    .showHelpAfterError('(see --help)')
+    .exitOverride();
+  addSidecarCommand(program, finish);
+  addServeCommand(program);
+  addConnectCommand(program);
+  addIdentityCommand(program);
+  addDemoCommand(program, finish);
+  return program;
+}
+
+/** commander has already printed what is wrong, or the help that was asked for. */
+function exitCodeOf(error: CommanderError): ExitCode {
+  return asked.has(error.code) ? ExitCode.done : ExitCode.badUsage;
+}
+
+const asked = new Set(['commander.helpDisplayed', 'commander.version']);
+
+function packageVersion(): string {
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+  const parsed: unknown = JSON.parse(text);
+  const known = typeof parsed === 'object' && parsed !== null && 'version' in parsed;
+  return known && typeof parsed.version === 'string' ? parsed.version : 'unknown';
+}
