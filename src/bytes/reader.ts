@@ -40,13 +40,9 @@ export class Reader {
 
   /** The next `length` bytes. */
   take(length: number): Uint8Array {
-    const end = this.#offset + length;
-    if (end > this.#bytes.length) {
-      throw new ReadError(`need ${String(length)} bytes, have ${String(this.remaining)}`);
-    }
-    const view = this.#bytes.subarray(this.#offset, end);
-    this.#offset = end;
-    return view;
+    const start = this.#offset;
+    this.#advance(length);
+    return this.#bytes.subarray(start, this.#offset);
   }
 
   /** A vector with a one-byte length, as a reader of its own. */
@@ -75,9 +71,22 @@ export class Reader {
   }
 
   #unsigned(length: number): number {
+    const start = this.#offset;
+    this.#advance(length);
     let value = 0;
-    for (const byte of this.take(length)) value = value * 256 + byte;
+    // No view and no iterator: hellos are lists of hundreds of such numbers.
+    for (let index = start; index < this.#offset; index++) {
+      value = value * 256 + (this.#bytes[index] ?? 0);
+    }
     return value;
+  }
+
+  #advance(length: number): void {
+    const end = this.#offset + length;
+    if (end > this.#bytes.length) {
+      throw new ReadError(`need ${String(length)} bytes, have ${String(this.remaining)}`);
+    }
+    this.#offset = end;
   }
 }
 
