@@ -78,11 +78,11 @@ export function signSync(key: KeyObject, code: number, content: Uint8Array): Uin
   return nodeSign(algorithm.hash, content, keyInput(key, algorithm));
 }
 
-/** As {@link signSync}; RSA runs on the thread pool, the others are faster than the way there. */
+/** As {@link signSync}; RSA and P-384 run on the thread pool, the others are faster than the way there. */
 export async function sign(key: KeyObject, code: number, content: Uint8Array): Promise<Uint8Array> {
   const algorithm = fittingAlgorithm(key, code);
   if (algorithm === undefined) throw unfit(code);
-  if (algorithm.padding === 'none') {
+  if (algorithm.padding === 'none' && keyKindOf(key) !== 'ecdsa-p384') {
     return nodeSign(algorithm.hash, content, keyInput(key, algorithm));
   }
   return await new Promise<Uint8Array>((resolve, reject) => {
