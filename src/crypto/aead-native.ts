@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module';
 import type * as Koffi from 'koffi';
-import { equal, wipe } from '../bytes/bytes.ts';
+import { wipe } from '../bytes/bytes.ts';
 import { aeadKeyBytes, aeadTagBytes, explicitNonceBytesOf, type AeadAlgorithm } from './aead.ts';
 import { nodeProvider } from './aead-node.ts';
 import type {
@@ -9,6 +9,7 @@ import type {
   RecordOpenCipher,
   RecordSealCipher,
 } from './record-cipher.ts';
+import { requireSameRecords } from './record-cipher-self-test.ts';
 import { RecordSequence } from './record-sequence.ts';
 
 /** The provider, or why this process has none. */
@@ -36,7 +37,7 @@ function tryLoad(): NativeProviderResult {
       createSealCipher: (parameters) => new NativeSealCipher(libcrypto, parameters),
       createOpenCipher: (parameters) => new NativeOpenCipher(libcrypto, parameters),
     };
-    testAgainst(provider, nodeProvider);
+    requireSameRecords(provider, nodeProvider);
     return { ok: true, provider };
   } catch (reason) {
     return { ok: false, reason };
@@ -247,52 +248,6 @@ function startsWith(bytes: Uint8Array, start: Uint8Array): boolean {
     if (bytes[index] !== start[index]) return false;
   }
   return true;
-}
-
-/**
- * Throws unless `tested` seals exactly what `reference` seals, opens it again, and refuses it with
- * one bit changed; for every AEAD, several lengths, and numbers that carry.
- */
-function testAgainst(tested: RecordCipherProvider, reference: RecordCipherProvider): void {
-  for (const aead of ['aes-128-gcm', 'aes-256-gcm', 'chacha20-poly1305'] as const) {
-    const parameters: RecordCipherParameters = {
-      aead,
-      key: Uint8Array.from({ length: aeadKeyBytes[aead] }, (_, index) => index),
-      fixedNonce: new Uint8Array(12 - explicitNonceBytesOf(aead)).fill(0xa5),
-      sequenceNumber: 0x1fffffffen,
-    };
-    const sealer = tested.createSealCipher(parameters);
-    const opener = tested.createOpenCipher(parameters);
-    const expected = reference.createSealCipher(parameters);
-    for (const length of [5, 0, 1000, 16_384]) {
-      const forger = tested.createOpenCipher({
-        ...parameters,
-        sequenceNumber: opener.sequenceNumber,
-      });
-      const plaintext = new Uint8Array(length).fill(length & 0xff);
-      const body = sealed(sealer, plaintext);
-      if (!equal(body, sealed(expected, plaintext))) {
-        throw new Error(`${aead}: sealed record differs from node:crypto`);
-      }
-      const forged = Uint8Array.from(body);
-      forged.set([(forged.at(-1) ?? 0) ^ 1], forged.length - 1);
-      if (forger.open(23, forged) !== undefined) throw new Error(`${aead}: opened a forged record`);
-      const opened = opener.open(23, body);
-      if (opened === undefined || !equal(opened, plaintext)) {
-        throw new Error(`${aead}: cannot open what was sealed`);
-      }
-      forger.free();
-    }
-    sealer.free();
-    opener.free();
-    expected.free();
-  }
-}
-
-function sealed(cipher: RecordSealCipher, plaintext: Uint8Array): Uint8Array {
-  const body = new Uint8Array(cipher.explicitNonceBytes + plaintext.length + aeadTagBytes);
-  cipher.seal(23, plaintext, body);
-  return body;
 }
 
 /** `EVP_CTRL_GCM_SET_IV_FIXED` by its older name; see OpenSSL's `evp.h`. */

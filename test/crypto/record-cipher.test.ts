@@ -235,7 +235,9 @@ describe('native record ciphers', () => {
 
   it('refuse a body of another length than the plaintext needs', () => {
     const sealer = recordCipherProvider('native').createSealCipher(parametersOf('aes-128-gcm', 0n));
-    expect(() => { sealer.seal(23, new Uint8Array(10), new Uint8Array(33)); }).to.throw(RangeError);
+    expect(() => {
+      sealer.seal(23, new Uint8Array(10), new Uint8Array(33));
+    }).to.throw(RangeError);
   });
 });
 
