@@ -1,3 +1,4 @@
+import { toHex } from '../bytes/bytes.ts';
 import { DerReader, Tag, readWhole } from './der.ts';
 import {
   element,
@@ -82,15 +83,45 @@ export function commonNameOf(name: Uint8Array): string | undefined {
   return undefined;
 }
 
+/** Mail addresses among the attributes of a name (RFC 2985 §5.2.1). */
+export function emailAddressesOf(name: Uint8Array): readonly string[] {
+  return relativeNames(name).flatMap((relative) =>
+    readAttributes(relative)
+      .filter(({ type }) => type === emailAddressKey)
+      .map(({ value }) => Buffer.from(value).toString('latin1')),
+  );
+}
+
+/**
+ * The relative names of a DER name, each as a string that is equal for names a person would call
+ * equal: letters folded to lower case and runs of spaces to one, whatever the type of the string
+ * ({@link https://www.rfc-editor.org/rfc/rfc5280#section-7.1 | RFC 5280 §7.1}). For name constraints only:
+ * chains are linked by the bytes of names.
+ */
+export function comparableName(name: Uint8Array): readonly string[] {
+  return relativeNames(name).map((relative) =>
+    readAttributes(relative)
+      .map(({ type, tag, value }) => `${dottedOid(type)}=${comparableValue(tag, value)}`)
+      .sort()
+      .join('+'),
+  );
+}
+
+function comparableValue(tag: number, value: Uint8Array): string {
+  if (!textTags.includes(tag)) return `#${toHex(value)}`;
+  const text = Buffer.from(value).toString('utf8').normalize('NFKC').toLowerCase();
+  return JSON.stringify(text.trim().replace(/\s+/g, ' '));
+}
+
 function readAttributes(relative: Uint8Array): readonly AttributeValue[] {
   const attributes: AttributeValue[] = [];
   const set = new DerReader(relative).enter(Tag.set);
   do {
     const pair = set.enter(Tag.sequence);
     const type = pair.objectIdentifier();
-    const value = pair.any().content;
+    const { tag, content } = pair.any();
     pair.end();
-    attributes.push({ type, value });
+    attributes.push({ type, tag, value: content });
   } while (!set.done);
   return attributes;
 }
@@ -114,10 +145,13 @@ function printable(value: Uint8Array): string {
 
 interface AttributeValue {
   readonly type: string;
+  readonly tag: number;
   readonly value: Uint8Array;
 }
 
 const MAX_DESCRIPTION = 200;
+const textTags: readonly number[] = [Tag.utf8String, Tag.printableString, Tag.ia5String];
+const emailAddressKey = oidKey(AttributeOid.emailAddress);
 const commonNameKey = oidKey(AttributeOid.CN);
 const shortNames = new Map<string, string>(
   Object.entries(AttributeOid).map(([name, dotted]) => [oidKey(dotted), name]),

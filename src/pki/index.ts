@@ -1,5 +1,15 @@
+export { CertificateCache } from './certificate-cache.ts';
 export { Certificate, describeCertificate, parseCertificate } from './certificate.ts';
 export { CertificateError, type CertificateAlert } from './certificate-error.ts';
+export {
+  type CertificateRequest,
+  type CertificateRequestTemplate,
+  createCertificateRequest,
+  parseCertificateRequest,
+} from './certificate-request.ts';
+export { ChainVerdictCache, type ChainVerdictCacheOptions } from './chain-verdict-cache.ts';
+export { type Crl, parseCrl, type RevocationReason, type RevokedCertificate } from './crl.ts';
+export { CrlSet } from './crl-set.ts';
 export {
   commonNameOf,
   describeName,
@@ -9,6 +19,7 @@ export {
 } from './distinguished-name.ts';
 export type { BasicConstraints, KeyUsage, NameConstraints } from './extensions.ts';
 export type { GeneralNames } from './general-names.ts';
+export { isHostName, matchesDnsName, matchesIpAddress, parseIpAddress } from './host-name.ts';
 export {
   type CertificateIssuer,
   type CertificateTemplate,
@@ -16,5 +27,11 @@ export {
   issueCertificate,
   keyIdentifier,
 } from './issue-certificate.ts';
+export { type CrlTemplate, type CrlTemplateEntry, issueCrl } from './issue-crl.ts';
+export type { Purpose } from './path-rules.ts';
+export type { PathBudget } from './path-search.ts';
 export { encodePem, parseCertificatePem, parsePem, type PemBlock } from './pem.ts';
 export { exportPkcs8Pem, importPrivateKey, loadPrivateKey } from './private-key.ts';
+export { isTrustDomain, parseSpiffeId, type SpiffeId, spiffeIdOf } from './spiffe-id.ts';
+export { createTrustAnchors, type TrustAnchors } from './trust-anchors.ts';
+export { type VerifiedChain, verifyChain, type VerifyChainOptions } from './verify-chain.ts';
