@@ -11,15 +11,22 @@ import { describeFailure } from './failure.ts';
 export const ExitCode = { done: 0, failed: 1, badUsage: 2 } as const;
 export type ExitCode = (typeof ExitCode)[keyof typeof ExitCode];
 
+/** Where a command line's own words go; what a command does is not among them. */
+export interface CommandOutput {
+  readonly writeOut: (text: string) => void;
+  readonly writeErr: (text: string) => void;
+}
+
 /**
  * Runs one command line to its end.
  *
  * @param argv the arguments behind the program's name
+ * @param output where help and complaints go
  * @returns the exit code; everything for people has been printed
  */
-export async function run(argv: readonly string[]): Promise<number> {
+export async function run(argv: readonly string[], output = standardOutput): Promise<number> {
   let code: number = ExitCode.done;
-  const program = buildProgram((result) => {
+  const program = buildProgram(output, (result) => {
     code = result;
   });
   try {
@@ -27,18 +34,19 @@ export async function run(argv: readonly string[]): Promise<number> {
     return code;
   } catch (error) {
     if (error instanceof CommanderError) return exitCodeOf(error);
-    process.stderr.write(`sidekey: ${describeFailure(error)}\n`);
+    output.writeErr(`sidekey: ${describeFailure(error)}\n`);
     return ExitCode.failed;
   }
 }
 
-function buildProgram(finish: (code: number) => void): Command {
+function buildProgram(output: CommandOutput, finish: (code: number) => void): Command {
   const program = new Command('sidekey')
     .description('Handshake-offload sidecar: private keys stay out of applications, TLS stays in.')
     .version(packageVersion(), '--version', 'print the version')
     .helpOption('--help', 'print this help')
     .helpCommand(false)
     .showHelpAfterError('(see --help)')
+    .configureOutput(output)
     .exitOverride();
   addSidecarCommand(program, finish);
   addServeCommand(program);
@@ -52,6 +60,11 @@ function buildProgram(finish: (code: number) => void): Command {
 function exitCodeOf(error: CommanderError): ExitCode {
   return asked.has(error.code) ? ExitCode.done : ExitCode.badUsage;
 }
+
+const standardOutput: CommandOutput = {
+  writeOut: (text) => process.stdout.write(text),
+  writeErr: (text) => process.stderr.write(text),
+};
 
 const asked = new Set(['commander.helpDisplayed', 'commander.version']);
 

@@ -5,7 +5,7 @@ export type Style = 'bold' | 'dim' | 'green' | 'red' | 'cyan' | 'yellow';
 
 /** Text for standard output, styled if that is a terminal. */
 export function styled(style: Style, text: string): string {
-  const plain = process.stdout.isTTY !== true || process.env['NO_COLOR'] !== undefined;
+  const plain = !process.stdout.isTTY || process.env['NO_COLOR'] !== undefined;
   return plain ? text : styleText(style, text);
 }
 
@@ -49,7 +49,7 @@ export function printList(
   print(format === 'json' ? JSON.stringify(items, null, 2) : formatTable(rows));
 }
 
-/** Text that came from a peer: no control characters reach the terminal. */
+/** Text that came from a peer: nothing in it can control the terminal or reorder the line. */
 export function printable(text: string): string {
-  return text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e]/g, '\ufffd');
+  return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, '\ufffd');
 }

@@ -13,12 +13,12 @@ const keeper = `
 `;
 
 describe('search of another process’s memory', function () {
-  let child: ChildProcess;
+  let child: ChildProcess | undefined;
   let secret: Buffer;
 
   before(async function () {
     if (!canSearchMemory()) {
-      console.log('      skipped: this system does not show the memory of a process as a file');
+      process.stdout.write('      skipped: no memory of other processes as files here\n');
       this.skip();
     }
     child = spawn(process.execPath, ['-e', keeper], { stdio: ['pipe', 'pipe', 'inherit'] });
@@ -34,16 +34,16 @@ describe('search of another process’s memory', function () {
       { name: 'reversed', bytes: Buffer.from(secret).reverse() },
       { name: 'foreign', bytes: randomBytes(32) },
     ];
-    const result = searchMemory(child.pid!, patterns);
+    const result = searchMemory(child!.pid!, patterns);
     expect(result.found).to.deep.equal(['held']);
     expect(result.unreadableBytes).to.equal(0);
     expect(result.searchedBytes).to.be.greaterThan(10 * 1024 * 1024);
   });
 
   it('lets the process go on', async () => {
-    searchMemory(child.pid!, [{ name: 'x', bytes: secret }]);
-    child.stdin!.write('ping');
-    const [answer] = (await once(child.stdout!, 'data')) as [Buffer];
+    searchMemory(child!.pid!, [{ name: 'x', bytes: secret }]);
+    child!.stdin!.write('ping');
+    const [answer] = (await once(child!.stdout!, 'data')) as [Buffer];
     expect(answer[0]).to.equal(secret[0]);
   });
 

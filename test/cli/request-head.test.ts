@@ -19,7 +19,9 @@ describe('request head of serve --www (RFC 9112 §2.2, §3)', () => {
       const reader = new RequestHeadReader();
       const end = text.search(/\r?\n\r?\n/) + (text.includes('\r\n\r\n') ? 4 : 2);
       for (let at = 0; at < end - 1; at++) {
-        expect(reader.push(bytes.subarray(at, at + 1)).state, `byte ${at}`).to.equal('incomplete');
+        expect(reader.push(bytes.subarray(at, at + 1)).state, `byte ${String(at)}`).to.equal(
+          'incomplete',
+        );
       }
       expect(reader.push(bytes.subarray(end - 1, end)).state).to.equal('complete');
     });

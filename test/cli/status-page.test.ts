@@ -13,6 +13,9 @@ const report: ConnectionReport = {
   chain: [
     {
       subject: 'CN=<script>alert(1)</script>',
+      issuer: 'CN=Issuer & Sons',
+      dnsNames: [],
+      notBefore: '2029-01-01T00:00:00.000Z',
       fingerprint256: 'ab'.repeat(32),
       notAfter: '2030-01-01T00:00:00.000Z',
     },
@@ -28,7 +31,7 @@ describe('status page of serve --www (RFC 9112)', () => {
   it('is a whole response that says how long it is and that the connection closes', () => {
     const { head, body } = parts(statusResponse({ method: 'GET', target: '/' }, report));
     expect(head).to.match(/^HTTP\/1\.1 200 OK\r\n/);
-    expect(head).to.contain(`Content-Length: ${Buffer.byteLength(body)}`);
+    expect(head).to.contain(`Content-Length: ${String(Buffer.byteLength(body))}`);
     expect(head).to.contain('Connection: close');
     for (const fact of ['TLSv1.2', report.suite, 'x25519', 'http/1.1', report.peerIdentity!]) {
       expect(body).to.contain(fact);

@@ -81,12 +81,9 @@ function addImport(identity: Command): void {
     .option('--certificate <file>', 'certificates (PEM), leaf first')
     .option('--private-key <file>', 'private key (PEM)')
     .action(async (options: ImportArguments, command: Command) => {
+      const source = importSource(options, command);
       const { importIdentity } = await import('../identity/import.ts');
-      await importIdentity({
-        name: options.name,
-        directory: options.out,
-        source: importSource(options, command),
-      });
+      await importIdentity({ name: options.name, directory: options.out, source });
     });
 }
 

@@ -1,4 +1,4 @@
-import { type Duplex, type Readable, Writable } from 'node:stream';
+import type { Duplex, Readable, Writable } from 'node:stream';
 
 /**
  * Input to peer and peer to output, until the peer has ended and its last byte is written.

@@ -46,7 +46,7 @@ function statusPage(report: ConnectionReport): string {
       (certificate, depth) =>
         [
           `Client certificate ${String(depth)}`,
-          `${certificate.subject || '(empty subject)'}, SHA-256 ${certificate.fingerprint256}`,
+          `${certificate.subject || '(empty subject)'}, issued by ${certificate.issuer}, SHA-256 ${certificate.fingerprint256}`,
         ] as const,
     ),
     ['Handshake', report.handshakeId ?? 'unknown'],

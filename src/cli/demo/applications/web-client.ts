@@ -35,7 +35,7 @@ async function greet(port: number): Promise<object> {
   const response = await fetchFrom(port, '/', agent);
   const { socket } = response;
   if (!(socket instanceof OffloadSocket)) throw new Error('not a socket of ours');
-  const { chain: _, ...report } = reportConnection(socket);
+  const report = reportConnection(socket);
   const text = await bodyOf(response);
   agent.destroy();
   return { ...report, seenByServer: text.toString() };
