@@ -152,7 +152,10 @@ export interface VerifyChainAction {
 export interface EstablishedAction {
   readonly type: 'established';
   readonly result: HandshakeResult;
-  /** How many of the bytes last received lie behind the last handshake record: not ours. */
+  /**
+   * How many of the bytes received last lie behind the last handshake record: they are not ours. Of
+   * a driver that receives while an operation is pending, counts back over several calls.
+   */
   readonly trailingBytes: number;
 }
 
@@ -182,6 +185,8 @@ export interface HandshakeFailure {
   readonly message: string;
   /** Tag of the state in which it failed. */
   readonly phase: string;
+  /** Internal errors: what was thrown; for the log. */
+  readonly cause?: unknown;
 }
 
 /** Protection of one direction, ready to continue in another process. */
@@ -231,6 +236,9 @@ export interface Handshake {
   verified(verdict: ChainVerdict): readonly Action[];
   /** The driver gives up (deadline, key backend): sends `alert`, ends as failed at our fault. */
   abort(alert: AlertName, reason: string, message: string): readonly Action[];
-  /** Overwrites all secrets; safe at any time, more than once. */
+  /**
+   * Overwrites all secrets, those in the result included (but for its `session`, which is the
+   * driver's): safe at any time, more than once. Ends a handshake that is still going on.
+   */
   wipe(): void;
 }
