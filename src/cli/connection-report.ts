@@ -62,7 +62,8 @@ export function reportConnection(socket: OffloadSocket): ConnectionReport {
   };
 }
 
-function reportCertificate(certificate: Certificate): CertificateReport {
+/** What a person or program may want to know of a certificate. */
+export function reportCertificate(certificate: Certificate): CertificateReport {
   return {
     subject: describeName(certificate.subject),
     issuer: describeName(certificate.issuer),

@@ -42,6 +42,10 @@ const badUsage = [
     argv: ['identity', 'new', '--name', 'x', '--out', '/x', '--key-type', 'dsa'],
     says: 'rsa-2048',
   },
+  {
+    argv: ['identity', 'new', '--name', 'x', '--out', '/x', '--spiffe-id', 'https://x'],
+    says: 'spiffe://',
+  },
   { argv: ['identity', 'import', '--name', 'x', '--out', '/x'], says: '--pkcs12' },
   {
     argv: [

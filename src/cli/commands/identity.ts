@@ -1,6 +1,6 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { collect } from '../arguments.ts';
-import type { OutputFormat } from '../terminal.ts';
+import { type OutputFormat, print } from '../terminal.ts';
 import { keyTypes, type KeyType } from '../identity/key-types.ts';
 import {
   offloadOptions,
@@ -44,15 +44,20 @@ function addNew(identity: Command): void {
     .addOption(
       new Option('--dns <name>', 'DNS name to ask for; may be repeated').argParser(collect),
     )
-    .action(async (options: NewArguments) => {
+    .action(async (options: NewArguments, command: Command) => {
+      const { parseSpiffeId } = await import('../../pki/index.ts');
+      if (options.spiffeId !== undefined && parseSpiffeId(options.spiffeId) === undefined) {
+        command.error("error: option '--spiffe-id': expected spiffe://TRUST-DOMAIN/PATH");
+      }
       const { newIdentity } = await import('../identity/new.ts');
-      await newIdentity({
+      const report = await newIdentity({
         name: options.name,
         directory: options.out,
         keyType: options.keyType,
         spiffeId: options.spiffeId,
         dnsNames: options.dns ?? [],
       });
+      for (const line of report) print(line);
     });
 }
 
@@ -83,7 +88,12 @@ function addImport(identity: Command): void {
     .action(async (options: ImportArguments, command: Command) => {
       const source = importSource(options, command);
       const { importIdentity } = await import('../identity/import.ts');
-      await importIdentity({ name: options.name, directory: options.out, source });
+      const report = await importIdentity({
+        name: options.name,
+        directory: options.out,
+        source,
+      });
+      for (const line of report) print(line);
     });
 }
 

@@ -10,7 +10,7 @@ import {
   parseCertificate,
   parseCertificatePem,
 } from '../../pki/index.ts';
-import { print, printable } from '../terminal.ts';
+import { printable } from '../terminal.ts';
 import { identityPaths, writeNewFiles } from './files.ts';
 
 export interface ImportIdentityOptions {
@@ -33,9 +33,10 @@ export type IdentitySource =
  * Takes over a key with its certificates as `NAME.key` (PKCS #8, readable by its owner only) and
  * `NAME.pem` (leaf first), after checking that they belong together.
  *
+ * @returns lines telling what was written
  * @throws if they do not, or cannot be read
  */
-export async function importIdentity(options: ImportIdentityOptions): Promise<void> {
+export async function importIdentity(options: ImportIdentityOptions): Promise<readonly string[]> {
   const { source } = options;
   const { privateKey, certificates } =
     source.kind === 'pkcs12' ? await readPkcs12(source) : await readPemPair(source);
@@ -51,12 +52,14 @@ export async function importIdentity(options: ImportIdentityOptions): Promise<vo
   } finally {
     key.fill(0);
   }
-  print(`private key   ${paths.key}`);
-  print(`certificates  ${paths.certificate}`);
-  for (const certificate of chain) {
-    const until = certificate.notAfter.toISOString();
-    print(`              ${printable(describeCertificate(certificate))}, until ${until}`);
-  }
+  return [
+    `private key   ${paths.key}`,
+    `certificates  ${paths.certificate}`,
+    ...chain.map(
+      (certificate) =>
+        `              ${printable(describeCertificate(certificate))}, until ${certificate.notAfter.toISOString()}`,
+    ),
+  ];
 }
 
 interface KeyWithCertificates {

@@ -1,4 +1,6 @@
 import { createOffload, type IdentityStatus, type OffloadOptions } from '../../offload/index.ts';
+import { parseCertificate } from '../../pki/index.ts';
+import { reportCertificate } from '../connection-report.ts';
 import { formatTable, type OutputFormat, print, printable, printList } from '../terminal.ts';
 
 /** Prints the identities of a running sidecar that the caller may use. */
@@ -32,12 +34,27 @@ export async function showIdentity(
   if (identity === undefined) {
     throw new Error(`the sidecar has no identity "${name}" that this caller may use`);
   }
-  const facts = toJson(identity);
   if (format === 'json') {
-    print(JSON.stringify(facts, null, 2));
+    print(JSON.stringify(toJson(identity), null, 2));
     return;
   }
-  print(formatTable(Object.entries(facts).map(([key, value]) => [key, printable(String(value))])));
+  const rows = [
+    ['name', identity.name],
+    ['default', identity.isDefault ? 'yes' : 'no'],
+    ['ready', identity.ready ? 'yes' : 'no'],
+    ['problem', identity.problem ?? 'none'],
+    ['key', identity.keyType],
+    ['SPIFFE ID', identity.spiffeId ?? 'none'],
+    ['DNS names', identity.dnsNames.join(', ') || 'none'],
+    ['valid from', identity.notBefore?.toISOString() ?? 'unknown'],
+    ['valid until', identity.notAfter?.toISOString() ?? 'unknown'],
+    ['SHA-256', Buffer.from(identity.fingerprint).toString('hex')],
+    ...identity.certificates.map((der, depth) => {
+      const { subject, issuer } = reportCertificate(parseCertificate(der));
+      return [`certificate ${String(depth)}`, `${subject || '(empty)'}, issued by ${issuer}`];
+    }),
+  ];
+  print(formatTable(rows.map((row) => row.map(printable))));
 }
 
 async function fetchIdentities(sidecar: OffloadOptions): Promise<readonly IdentityStatus[]> {
@@ -48,4 +65,21 @@ async function fetchIdentities(sidecar: OffloadOptions): Promise<readonly Identi
   } finally {
     await offload.close();
   }
+}
+
+/** Stable names for programs; what is not there is left out. */
+function toJson(identity: IdentityStatus): Readonly<Record<string, unknown>> {
+  return {
+    name: identity.name,
+    default: identity.isDefault,
+    ready: identity.ready,
+    ...(identity.problem === undefined ? {} : { problem: identity.problem }),
+    keyType: identity.keyType,
+    ...(identity.spiffeId === undefined ? {} : { spiffeId: identity.spiffeId }),
+    dnsNames: identity.dnsNames,
+    fingerprint256: Buffer.from(identity.fingerprint).toString('hex'),
+    ...(identity.notBefore === undefined ? {} : { notBefore: identity.notBefore.toISOString() }),
+    ...(identity.notAfter === undefined ? {} : { notAfter: identity.notAfter.toISOString() }),
+    chain: identity.certificates.map((der) => reportCertificate(parseCertificate(der))),
+  };
 }

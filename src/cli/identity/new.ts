@@ -1,6 +1,10 @@
 import { generateKeyPair } from '../../crypto/key-generation.ts';
-import { createCertificateRequest, encodePem, exportPkcs8Pem } from '../../pki/index.ts';
-import { print } from '../terminal.ts';
+import {
+  createCertificateRequest,
+  encodeName,
+  encodePem,
+  exportPkcs8Pem,
+} from '../../pki/index.ts';
 import { identityPaths, writeNewFiles } from './files.ts';
 import { keyTypes, type KeyType } from './key-types.ts';
 
@@ -15,15 +19,18 @@ export interface NewIdentityOptions {
 /**
  * Makes a private key (`NAME.key`, readable by its owner only) and a certificate request for it
  * (`NAME.csr`). The key exists as bytes for as long as it takes to write them, and as no string.
+ *
+ * @returns lines telling what was written
  */
-export async function newIdentity(options: NewIdentityOptions): Promise<void> {
+export async function newIdentity(options: NewIdentityOptions): Promise<readonly string[]> {
   const type = keyTypes[options.keyType];
   const pair = generateKeyPair(type.kind, 'modulusBits' in type ? type.modulusBits : undefined);
+  const uris = options.spiffeId === undefined ? [] : [options.spiffeId];
+  const { dnsNames } = options;
   const request = createCertificateRequest({
-    commonName: options.name,
-    uris: options.spiffeId === undefined ? [] : [options.spiffeId],
-    dnsNames: options.dnsNames,
-    privateKey: pair.privateKey,
+    ...pair,
+    subject: encodeName({ commonName: options.name }),
+    ...(uris.length + dnsNames.length === 0 ? {} : { subjectAltNames: { uris, dnsNames } }),
   });
   const paths = await identityPaths(options.directory, options.name);
   const key = exportPkcs8Pem(pair.privateKey);
@@ -35,6 +42,5 @@ export async function newIdentity(options: NewIdentityOptions): Promise<void> {
   } finally {
     key.fill(0);
   }
-  print(`private key          ${paths.key}`);
-  print(`certificate request  ${paths.request}`);
+  return [`private key          ${paths.key}`, `certificate request  ${paths.request}`];
 }
