@@ -1,0 +1,325 @@
+import { randomBytes } from '../crypto/random.ts';
+import { generateKeyShare } from '../crypto/key-exchange.ts';
+import { hash } from '../crypto/hash.ts';
+import { createClientHandshake, createServerHandshake } from '../tls/index.ts';
+import type {
+  ClientSession,
+  Credential,
+  Handshake,
+  HandshakeConfig,
+  HandshakeResult,
+  SignAction,
+  TicketProtector,
+} from '../tls/config.ts';
+import type { CipherSuite } from '../tls/cipher-suites.ts';
+import { NamedGroup, SignatureScheme } from '../tls/registries.ts';
+import { ServiceError } from '../rpc/errors.ts';
+import type { Caller } from './callers.ts';
+import type { ClientAuthMode, TlsPolicy } from './config.ts';
+import { EngineDriver } from './engine-driver.ts';
+import type {
+  ClientRequest,
+  HandshakeRequest,
+  ProvableName,
+  ServerRequest,
+} from './handshake-request.ts';
+import type { IdentityStore } from './identities.ts';
+import { selectClientIdentity, selectServerIdentities } from './identity-selection.ts';
+import type { LocalIdentity } from './local-identity.ts';
+import { judgePeer, type VerifiedPeer } from './peer-verification.ts';
+import type { RateBudget } from './rate-budget.ts';
+import { type ClientSessionCache, copySession, wipeSession } from './session-cache.ts';
+import type { Signer } from './signer.ts';
+import type { TrustStore } from './trust.ts';
+
+/** What handshakes of one sidecar share. */
+export interface HandshakeServices {
+  readonly policy: TlsPolicy;
+  readonly identities: IdentityStore;
+  readonly trust: TrustStore;
+  readonly signer: Signer;
+  readonly sessions: ClientSessionCache;
+  /** Absent: no resumption of server sessions. */
+  readonly tickets: TicketProtector | undefined;
+  readonly p384: RateBudget;
+  readonly now: () => Date;
+  readonly nextConnectionId: () => bigint;
+}
+
+/** What a caller gets when its handshake is done. */
+export interface SessionOutcome {
+  readonly role: 'client' | 'server';
+  readonly result: HandshakeResult;
+  /** As the caller names it. */
+  readonly applicationProtocol: string | undefined;
+  readonly connectionId: bigint;
+  readonly peerIdentity: ProvableName | undefined;
+  readonly localIdentity: ProvableName | undefined;
+  readonly peerFingerprint: Uint8Array | undefined;
+  readonly localFingerprint: Uint8Array | undefined;
+}
+
+/** One handshake of a caller: the engine, the keys it may use, and whom it may talk to. */
+export class OffloadedHandshake {
+  readonly driver: EngineDriver;
+  readonly #request: HandshakeRequest;
+  readonly #services: HandshakeServices;
+  readonly #identities: readonly LocalIdentity[];
+  readonly #trustGeneration: number;
+  readonly #session: ClientSession | undefined;
+  readonly #sessionKey: string;
+  #peer: VerifiedPeer | undefined;
+  #signing: LocalIdentity | undefined;
+
+  /** Throws `ServiceError` if the caller asks for what it may not have. */
+  constructor(request: HandshakeRequest, caller: Caller, services: HandshakeServices) {
+    this.#request = request;
+    this.#services = services;
+    this.#trustGeneration = services.trust.generation;
+    let engine: Handshake;
+    if (request.role === 'client') {
+      const identity = selectClientIdentity(request, caller, services.identities, services.now());
+      this.#identities = identity === undefined ? [] : [identity];
+      this.#sessionKey = clientSessionKey(request, caller, identity, services);
+      this.#session = this.#takeSession();
+      engine = this.#clientEngine(request);
+    } else {
+      this.#identities = selectServerIdentities(
+        request,
+        caller,
+        services.identities,
+        services.now(),
+      );
+      this.#sessionKey = '';
+      engine = this.#serverEngine(request, caller);
+    }
+    this.driver = new EngineDriver(engine, {
+      sign: (action) => this.#sign(action),
+      verify: ({ certificates }) => {
+        const { verdict, peer } = judgePeer(certificates, request, services.trust);
+        this.#peer = peer;
+        return verdict;
+      },
+    });
+  }
+
+  /** What we act as, as far as it is settled. */
+  get localIdentity(): ProvableName | undefined {
+    const only = this.#identities.length === 1 ? this.#identities[0] : undefined;
+    const identity = this.#signing ?? only;
+    return identity === undefined ? undefined : provableName(identity);
+  }
+
+  /** Turns the engine's result into the caller's, and keeps the session for resumption. */
+  complete(result: HandshakeResult): SessionOutcome {
+    this.#keepSession(result);
+    const local = this.#identities.find(({ credential }) => credential === result.credential);
+    const { applicationProtocol } = result;
+    return {
+      role: this.#request.role,
+      result,
+      applicationProtocol:
+        applicationProtocol === 'h2' && this.#request.reportsGrpc ? 'grpc' : applicationProtocol,
+      connectionId: this.#request.role === 'client' ? this.#services.nextConnectionId() : 0n,
+      peerIdentity: this.#peer?.identity,
+      localIdentity: local === undefined ? undefined : provableName(local),
+      peerFingerprint: this.#peer?.fingerprint,
+      localFingerprint: local?.leaf.fingerprint,
+    };
+  }
+
+  /** Overwrites all secrets, also those of a result that was handed out. */
+  wipe(): void {
+    this.driver.wipe();
+    if (this.#session !== undefined) wipeSession(this.#session);
+  }
+
+  #clientEngine(request: ClientRequest): Handshake {
+    const { policy } = this.#services;
+    return createClientHandshake({
+      role: 'client',
+      ...this.#common(),
+      ...(request.target?.kind === 'dns' ? { serverName: request.target.name } : {}),
+      credentials: this.#credentials(),
+      requireCredential: request.identity !== undefined,
+      requireRenegotiationInfo: policy.requireRenegotiationInfo,
+      sessionTickets: policy.sessionTickets,
+      ...(this.#session === undefined ? {} : { session: copySession(this.#session) }),
+    });
+  }
+
+  #serverEngine(request: ServerRequest, caller: Caller): Handshake {
+    const { policy, tickets } = this.#services;
+    const clientAuth = allowedClientAuth(request.clientAuth, policy.clientAuth);
+    return createServerHandshake({
+      role: 'server',
+      ...this.#common(),
+      credentials: this.#credentials(),
+      unknownServerName: policy.unknownServerName,
+      clientAuth,
+      certificateAuthorities: clientAuth === 'none' ? [] : this.#authorityNames(),
+      requireApplicationProtocol: policy.requireApplicationProtocol,
+      ...(tickets === undefined ? {} : { tickets }),
+      sessionContext: this.#sessionContext(caller, clientAuth),
+    });
+  }
+
+  #common(): HandshakeConfig {
+    const { policy, p384, now } = this.#services;
+    return {
+      random: randomBytes,
+      generateKeyShare: (group) => {
+        if (group === NamedGroup.secp384r1) p384.spend();
+        return generateKeyShare(group);
+      },
+      now,
+      cipherSuites: suitesFor(this.#request, policy.cipherSuites),
+      namedGroups: groupsFor(policy.namedGroups, p384),
+      signatureSchemes,
+      applicationProtocols: this.#request.applicationProtocols,
+      requireExtendedMasterSecret: policy.requireExtendedMasterSecret,
+      exporters: this.#request.exporters,
+    };
+  }
+
+  #credentials(): readonly Credential[] {
+    return this.#identities.map(({ credential }) => credential);
+  }
+
+  /** RFC 5246 §7.4.4. Left out when long: the list is a hint, and the flight should stay small. */
+  #authorityNames(): readonly Uint8Array[] {
+    const names = this.#services.trust.anchors.certificates.map(({ subject }) => subject);
+    const length = names.reduce((sum, name) => sum + name.length + 2, 0);
+    return length > maxAuthorityNamesBytes ? [] : names;
+  }
+
+  /** Whatever changes here makes tickets sealed before it lead to full handshakes. */
+  #sessionContext(caller: Caller, clientAuth: ClientAuthMode): Uint8Array {
+    const parts = [
+      this.#trustGeneration,
+      caller.id,
+      clientAuth,
+      this.#services.policy.requireExtendedMasterSecret,
+      this.#identities.map(({ name }) => name),
+    ];
+    return hash('sha256', Buffer.from(JSON.stringify(parts)));
+  }
+
+  #sign(action: SignAction): Uint8Array | Promise<Uint8Array> {
+    const identity = this.#identities.find(({ credential }) => credential === action.credential);
+    if (identity === undefined)
+      throw new TypeError('signature asked for with a foreign credential');
+    this.#signing = identity;
+    return this.#services.signer.sign(identity.privateKey, action.scheme, action.content);
+  }
+
+  /** A session is offered only if its peer would be accepted now as in a full handshake. */
+  #takeSession(): ClientSession | undefined {
+    const { policy, sessions, trust, now } = this.#services;
+    if (!policy.sessionTickets) return undefined;
+    const session = sessions.take(this.#sessionKey, now());
+    if (session === undefined) return undefined;
+    const { peer } = judgePeer(session.peerCertificates, this.#request, trust);
+    const sameCredential =
+      session.credential === undefined ||
+      this.#identities.some(({ credential }) => credential === session.credential);
+    if (peer === undefined || !sameCredential) {
+      wipeSession(session);
+      return undefined;
+    }
+    this.#peer = peer;
+    return session;
+  }
+
+  #keepSession(result: HandshakeResult): void {
+    const { policy, sessions, trust } = this.#services;
+    if (this.#request.role !== 'client' || !policy.sessionTickets) return;
+    if (trust.generation !== this.#trustGeneration) return;
+    const session = result.session ?? (result.resumed ? this.#session : undefined);
+    if (session !== undefined) sessions.store(this.#sessionKey, session);
+    if (result.session !== undefined) wipeSession(result.session);
+  }
+}
+
+/** The name under which an identity is known to peers. */
+export function provableName(identity: LocalIdentity): ProvableName | undefined {
+  if (identity.spiffeId !== undefined) return { kind: 'spiffe', id: identity.spiffeId };
+  const [name] = identity.leaf.subjectAltNames.dnsNames;
+  return name === undefined ? undefined : { kind: 'dns', name: name.toLowerCase() };
+}
+
+/** A caller can be stricter than the policy, never laxer. */
+function allowedClientAuth(
+  asked: ClientAuthMode | undefined,
+  policy: ClientAuthMode,
+): ClientAuthMode {
+  if (asked === undefined) return policy;
+  if (strictness[asked] >= strictness[policy]) return asked;
+  throw new ServiceError(
+    'FAILED_PRECONDITION',
+    'client_auth_too_lax',
+    `the caller asks for client_auth ${asked}, the sidecar allows nothing laxer than ${policy}`,
+  );
+}
+
+const strictness = { none: 0, request: 1, require: 2 } as const;
+
+/** Clients rank AEADs as the caller did; servers as the policy does. */
+function suitesFor(
+  request: HandshakeRequest,
+  allowed: readonly CipherSuite[],
+): readonly CipherSuite[] {
+  const { aeads } = request;
+  if (aeads === undefined) return allowed;
+  const suites =
+    request.role === 'client'
+      ? aeads.flatMap((aead) => allowed.filter((suite) => suite.aead === aead))
+      : allowed.filter(({ aead }) => aeads.includes(aead));
+  if (suites.length > 0) return suites;
+  throw new ServiceError(
+    'FAILED_PRECONDITION',
+    'no_cipher_suite',
+    'none of the cipher suites asked for is enabled in the sidecar',
+  );
+}
+
+/** P-384 blocks the process for some milliseconds: beyond its budget peers have to take another. */
+function groupsFor(groups: readonly NamedGroup[], p384: RateBudget): readonly NamedGroup[] {
+  if (p384.available) return groups;
+  const others = groups.filter((group) => group !== NamedGroup.secp384r1);
+  return others.length > 0 ? others : groups;
+}
+
+function clientSessionKey(
+  request: ClientRequest,
+  caller: Caller,
+  identity: LocalIdentity | undefined,
+  { trust, policy }: HandshakeServices,
+): string {
+  return JSON.stringify([
+    caller.id,
+    identity?.version,
+    request.target,
+    request.targetIdentities,
+    request.applicationProtocols,
+    suitesFor(request, policy.cipherSuites).map(({ code }) => code),
+    trust.generation,
+  ]);
+}
+
+const signatureSchemes: readonly SignatureScheme[] = [
+  SignatureScheme.ecdsa_secp256r1_sha256,
+  SignatureScheme.ed25519,
+  SignatureScheme.ecdsa_secp384r1_sha384,
+  SignatureScheme.rsa_pss_rsae_sha256,
+  SignatureScheme.rsa_pss_rsae_sha384,
+  SignatureScheme.rsa_pss_rsae_sha512,
+  SignatureScheme.rsa_pss_pss_sha256,
+  SignatureScheme.rsa_pss_pss_sha384,
+  SignatureScheme.rsa_pss_pss_sha512,
+  SignatureScheme.rsa_pkcs1_sha256,
+  SignatureScheme.rsa_pkcs1_sha384,
+  SignatureScheme.rsa_pkcs1_sha512,
+];
+
+const maxAuthorityNamesBytes = 8192;

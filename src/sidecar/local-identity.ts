@@ -1,0 +1,132 @@
+import { createHash, createPublicKey, type KeyObject } from 'node:crypto';
+import { readFileSync, statSync } from 'node:fs';
+import { equal } from '../bytes/bytes.ts';
+import { keyKindOf } from '../crypto/keys.ts';
+import { rsaModulusBytes } from '../crypto/signatures.ts';
+import {
+  type Certificate,
+  loadPrivateKey,
+  matchesDnsName,
+  parseCertificate,
+  parseCertificatePem,
+  spiffeIdOf,
+} from '../pki/index.ts';
+import type { Credential } from '../tls/config.ts';
+import type { IdentityConfig } from './config.ts';
+
+/** A long-term key with its certificates, ready for use. The key is never exported. */
+export interface LocalIdentity {
+  readonly name: string;
+  readonly isDefault: boolean;
+  readonly credential: Credential;
+  readonly privateKey: KeyObject;
+  readonly leaf: Certificate;
+  readonly spiffeId: string | undefined;
+  /** Such as `ecdsa-p256` or `rsa-2048`. */
+  readonly keyType: string;
+  /** Digest of the files it was read from: tells whether they changed. */
+  readonly version: string;
+  /** What is unwise about the files. */
+  readonly warnings: readonly string[];
+}
+
+/** The files of an identity are unusable; the message names the file. */
+export class IdentityError extends Error {
+  override readonly name = 'IdentityError';
+}
+
+/**
+ * Reads an identity from its files, unless they are still the ones of `version`. The key is read as
+ * bytes, which are wiped. Throws {@link IdentityError}.
+ */
+export function readIdentity(
+  config: IdentityConfig,
+  version: string | undefined,
+): LocalIdentity | 'unchanged' {
+  const certificateFile = readBounded(config.certificate);
+  const keyFile = readBounded(config.privateKey);
+  try {
+    // The digest of a key file says nothing about the key; it never leaves this process.
+    const current = createHash('sha256').update(certificateFile).update(keyFile).digest('hex');
+    if (current === version) return 'unchanged';
+    const chain = naming(config.certificate, () =>
+      parseCertificatePem(certificateFile).map((der) => parseCertificate(der)),
+    );
+    const privateKey = naming(config.privateKey, () => loadPrivateKey(keyFile));
+    return join(config, chain, privateKey, current);
+  } finally {
+    keyFile.fill(0);
+  }
+}
+
+function join(
+  config: IdentityConfig,
+  chain: readonly Certificate[],
+  privateKey: KeyObject,
+  version: string,
+): LocalIdentity {
+  const [leaf] = chain;
+  if (leaf === undefined) throw new IdentityError(`${config.certificate}: holds no certificate`);
+  const keyKind = keyKindOf(privateKey);
+  if (keyKind === undefined) throw new IdentityError(`${config.privateKey}: unknown kind of key`);
+  if (
+    !equal(
+      spki(createPublicKey(privateKey)),
+      spki(naming(config.certificate, () => leaf.publicKey)),
+    )
+  ) {
+    throw new IdentityError(
+      `${config.privateKey}: is not the key of the first certificate in ${config.certificate}`,
+    );
+  }
+  const modulusBytes = rsaModulusBytes(privateKey);
+  return {
+    name: config.name,
+    isDefault: config.isDefault,
+    privateKey,
+    leaf,
+    spiffeId: spiffeIdOf(leaf),
+    keyType: keyKind.startsWith('rsa') ? `${keyKind}-${String(modulusBytes * 8)}` : keyKind,
+    version,
+    warnings: permissionWarnings(config.privateKey),
+    credential: {
+      name: config.name,
+      certificates: chain.map(({ der }) => der),
+      keyKind,
+      rsaModulusBytes: modulusBytes,
+      matchesServerName: (name) => matchesDnsName(leaf, name),
+      issuerNames: chain.map(({ issuer }) => issuer),
+      chainSchemes: chain.flatMap(({ signatureScheme }) => signatureScheme ?? []),
+    },
+  };
+}
+
+function spki(key: KeyObject): Uint8Array {
+  return key.export({ type: 'spki', format: 'der' });
+}
+
+function permissionWarnings(path: string): readonly string[] {
+  const { mode } = statSync(path);
+  if ((mode & 0o077) === 0) return [];
+  return [`${path}: others than its owner may read or write the private key`];
+}
+
+function readBounded(path: string): Buffer {
+  return naming(path, () => {
+    const { size } = statSync(path);
+    if (size > maxFileBytes)
+      throw new IdentityError(`is longer than ${String(maxFileBytes)} bytes`);
+    return readFileSync(path);
+  });
+}
+
+function naming<T>(path: string, read: () => T): T {
+  try {
+    return read();
+  } catch (cause) {
+    const message = cause instanceof Error ? cause.message : String(cause);
+    throw new IdentityError(message.includes(path) ? message : `${path}: ${message}`, { cause });
+  }
+}
+
+const maxFileBytes = 262_144;

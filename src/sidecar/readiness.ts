@@ -1,0 +1,26 @@
+import { schemesForKey, signSync, verifySignature } from '../crypto/signatures.ts';
+import { randomBytes } from '../crypto/random.ts';
+import { isValid } from './identity-selection.ts';
+import type { LocalIdentity } from './local-identity.ts';
+
+/**
+ * Why an identity cannot be used now, or `undefined` if it can. Really signs: a key that went away
+ * in its token shows here, not in the next handshake.
+ */
+export function readinessProblem(identity: LocalIdentity, now: Date): string | undefined {
+  const { leaf, credential, privateKey } = identity;
+  if (!isValid(identity, now)) {
+    return `the certificate is valid from ${leaf.notBefore.toISOString()} to ${leaf.notAfter.toISOString()}`;
+  }
+  const [scheme] = schemesForKey(credential.keyKind, credential.rsaModulusBytes);
+  if (scheme === undefined) return 'the key fits no signature scheme';
+  const content = randomBytes(32);
+  try {
+    const signature = signSync(privateKey, scheme, content);
+    if (verifySignature(leaf.publicKey, scheme, content, signature)) return undefined;
+    return 'the key does not sign for the certificate';
+  } catch (error) {
+    if (!(error instanceof Error)) throw error;
+    return 'the key cannot sign';
+  }
+}

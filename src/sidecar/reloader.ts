@@ -1,0 +1,111 @@
+import type { Logger } from 'pino';
+import type { SidecarConfig } from './config.ts';
+import { FileWatcher } from './file-watcher.ts';
+import type { IdentityStore } from './identities.ts';
+import type { SidecarMetrics } from './metrics.ts';
+import type { TrustStore } from './trust.ts';
+
+export interface ReloaderOptions {
+  readonly config: SidecarConfig;
+  readonly identities: IdentityStore;
+  readonly trust: TrustStore;
+  readonly metrics: SidecarMetrics;
+  readonly log: Logger;
+  /** The trust bundle was replaced. */
+  readonly onTrustChanged: () => void;
+}
+
+/** Takes up new keys, certificates and trust bundles as their files change, and says so. */
+export class Reloader {
+  readonly #options: ReloaderOptions;
+  readonly #watcher: FileWatcher;
+  readonly #reported = new Map<string, string>();
+
+  constructor(options: ReloaderOptions) {
+    this.#options = options;
+    const { identities, trustBundle } = options.config;
+    const paths = identities.flatMap(({ certificate, privateKey }) => [certificate, privateKey]);
+    this.#watcher = new FileWatcher(
+      [...paths, trustBundle],
+      () => {
+        this.reload();
+      },
+      { settleMs, recheckMs },
+    );
+  }
+
+  close(): void {
+    this.#watcher.close();
+  }
+
+  /** Looks at all files now. */
+  reload(): void {
+    this.#reloadIdentities();
+    this.#reloadTrust();
+  }
+
+  #reloadIdentities(): void {
+    const { identities, metrics, log } = this.#options;
+    for (const result of identities.reload()) {
+      const { name } = result;
+      switch (result.outcome) {
+        case 'unchanged':
+          this.#reported.delete(`identity ${name}`);
+          break;
+        case 'reloaded': {
+          this.#reported.delete(`identity ${name}`);
+          metrics.reloaded('identity', name, 'reloaded');
+          const { leaf, warnings } = result.identity;
+          log.info({ identity: name, notAfter: leaf.notAfter }, 'identity reloaded');
+          for (const detail of warnings)
+            log.warn({ identity: name, detail }, 'identity is exposed');
+          break;
+        }
+        case 'failed':
+          if (!this.#isNews(`identity ${name}`, result.problem)) break;
+          metrics.reloaded('identity', name, 'failed');
+          log.error(
+            { identity: name, detail: result.problem },
+            'identity not reloaded, the old one stays in use',
+          );
+      }
+    }
+  }
+
+  #reloadTrust(): void {
+    const { trust, metrics, log, onTrustChanged } = this.#options;
+    const result = trust.reload();
+    switch (result.outcome) {
+      case 'unchanged':
+        this.#reported.delete('trust');
+        break;
+      case 'reloaded':
+        this.#reported.delete('trust');
+        metrics.reloaded('trust', 'bundle', 'reloaded');
+        onTrustChanged();
+        log.info(
+          { generation: result.generation, certificates: result.certificates },
+          'trust bundle reloaded',
+        );
+        break;
+      case 'failed':
+        if (!this.#isNews('trust', result.problem)) break;
+        metrics.reloaded('trust', 'bundle', 'failed');
+        log.error(
+          { detail: result.problem },
+          'trust bundle not reloaded, the old one stays in use',
+        );
+    }
+  }
+
+  /** The same problem is found on every look, but said once. */
+  #isNews(subject: string, problem: string): boolean {
+    if (this.#reported.get(subject) === problem) return false;
+    this.#reported.set(subject, problem);
+    return true;
+  }
+}
+
+/** Programs write certificate and key one after the other. */
+const settleMs = 200;
+const recheckMs = 60_000;
