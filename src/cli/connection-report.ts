@@ -46,7 +46,7 @@ export function reportConnection(socket: OffloadSocket): ConnectionReport {
   const { standardName } = socket.getCipher();
   return {
     version: socket.getProtocol() ?? 'unknown',
-    suite: standardName ?? 'unknown',
+    suite: standardName,
     ...optional('group', namedGroup === undefined ? undefined : nameOf(NamedGroup, namedGroup)),
     ...optional(
       'signatureScheme',

@@ -34,6 +34,10 @@ const badUsage = [
   },
   { argv: ['connect', '--sidecar', 'unix:/x'], says: 'missing required argument' },
   { argv: ['connect', 'host:0', '--sidecar', 'unix:/x'], says: 'out of range' },
+  {
+    argv: ['connect', 'a:1', '--sidecar', 'x', '--anonymous', '--identity', 'web'],
+    says: 'cannot be used',
+  },
   { argv: ['connect', 'a:1', '--sidecar', 'x', '--times', '0'], says: 'whole number' },
   { argv: ['connect', 'a:1', '--sidecar', 'x', '--alpn', ','], says: 'protocol names' },
   { argv: ['identity'], says: 'Usage' },

@@ -1,6 +1,11 @@
 import { type Command, Option } from 'commander';
-import { type Endpoint, parseCount, parseDuration, parseTargetEndpoint } from '../arguments.ts';
-import { collect } from '../arguments.ts';
+import {
+  collect,
+  type Endpoint,
+  parseCount,
+  parseDuration,
+  parseTargetEndpoint,
+} from '../arguments.ts';
 import {
   alpnOption,
   identityOption,
@@ -14,6 +19,7 @@ interface ConnectArguments extends SidecarArguments {
   readonly servername?: string;
   readonly alpn?: readonly string[];
   readonly targetIdentity?: readonly string[];
+  readonly anonymous: boolean;
   readonly show: boolean;
   readonly times: number;
   readonly closeAfter: number | undefined;
@@ -34,6 +40,11 @@ export function addConnectCommand(program: Command): void {
         '--target-identity <spiffe-id>',
         'SPIFFE ID the server must prove, instead of a name; may be repeated',
       ).argParser(collect),
+    )
+    .addOption(
+      new Option('--anonymous', 'show no certificate even if the server asks')
+        .conflicts('identity')
+        .default(false),
     )
     .addOption(alpnOption('protocols to offer by ALPN, most preferred first'))
     .option('--show', 'print one JSON line about the connection on standard error', false)
@@ -61,6 +72,7 @@ export function addConnectCommand(program: Command): void {
         servername: options.servername,
         targetIdentities: options.targetIdentity ?? [],
         applicationProtocols: options.alpn ?? [],
+        anonymous: options.anonymous,
         show: options.show,
         times: options.times,
         closeAfterMs: options.closeAfter,

@@ -14,6 +14,8 @@ export interface ConnectOptions {
   /** SPIFFE IDs of which the peer must prove one, instead of the name. */
   readonly targetIdentities: readonly string[];
   readonly applicationProtocols: readonly string[];
+  /** Show no certificate even if the server asks. */
+  readonly anonymous: boolean;
   readonly show: boolean;
   readonly times: number;
   /** See `relay`; absent: the peer closes. */
@@ -50,7 +52,8 @@ async function connectOnce(
   const socket = offload.connect({
     host: options.target.host,
     port: options.target.port,
-    servername: options.servername ?? options.target.host,
+    servername: options.servername,
+    anonymous: options.anonymous,
     targetIdentities: [...options.targetIdentities],
     ALPNProtocols: [...options.applicationProtocols],
     allowHalfOpen: true,

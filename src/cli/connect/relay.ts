@@ -79,7 +79,8 @@ export async function readInput(input: Readable): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let length = 0;
   for await (const chunk of input) {
-    const bytes = Buffer.from(chunk);
+    const bytes: unknown = chunk;
+    if (!(bytes instanceof Buffer)) throw new TypeError('standard input has an encoding set');
     length += bytes.length;
     if (length > maxInputBytes) {
       throw new RangeError(`standard input is longer than ${String(maxInputBytes)} bytes`);

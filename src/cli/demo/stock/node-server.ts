@@ -13,7 +13,7 @@ const server = createServer(
     rejectUnauthorized: true,
   },
   (socket) => {
-    socket.on('error', (error) => process.stderr.write(`${error.message}\n`));
+    socket.on('error', (error: Error) => process.stderr.write(`${error.message}\n`));
     socket.once('data', () => {
       socket.end(
         'HTTP/1.0 200 ok\r\nContent-type: text/plain\r\n\r\n' +
