@@ -31,6 +31,7 @@ export { type CrlTemplate, type CrlTemplateEntry, issueCrl } from './issue-crl.t
 export type { Purpose } from './path-rules.ts';
 export type { PathBudget } from './path-search.ts';
 export { encodePem, parseCertificatePem, parsePem, type PemBlock } from './pem.ts';
+export { openPkcs12, type Pkcs12Content } from './pkcs12.ts';
 export { exportPkcs8Pem, importPrivateKey, loadPrivateKey } from './private-key.ts';
 export { isTrustDomain, parseSpiffeId, type SpiffeId, spiffeIdOf } from './spiffe-id.ts';
 export { createTrustAnchors, type TrustAnchors } from './trust-anchors.ts';

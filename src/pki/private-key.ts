@@ -32,7 +32,11 @@ export function loadPrivateKey(pem: Uint8Array): KeyObject {
 
 /** Imports the DER of a private key and checks that it is of a kind and size we use. */
 export function importPrivateKey(der: Uint8Array, type: 'pkcs8' | 'sec1' | 'pkcs1'): KeyObject {
-  const key = createKey(der, type);
+  return checkedPrivateKey(createKey(der, type));
+}
+
+/** The key, if it is of a kind and size we use. Throws `CertificateError`. */
+export function checkedPrivateKey(key: KeyObject): KeyObject {
   if (keyKindOf(key) === undefined) {
     throw refused(
       'unsupported_private_key',
