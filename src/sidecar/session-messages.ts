@@ -161,7 +161,7 @@ function serverRequest(start: ServerSessionStartReq): ServerRequest {
 
 function checkVersions(min: TLSVersion, max: TLSVersion): void {
   for (const version of [min, max]) {
-    if (version !== TLSVersion.TLS1_2 && version !== TLSVersion.TLS1_3) {
+    if (!knownVersions.has(version)) {
       throw invalid('tls_version', `unknown version ${String(version)}`);
     }
   }
@@ -313,6 +313,8 @@ const suiteOf = {
   'aes-256-gcm': Ciphersuite.AES_256_GCM_SHA384,
   'chacha20-poly1305': Ciphersuite.CHACHA20_POLY1305_SHA256,
 } as const;
+
+const knownVersions: ReadonlySet<number> = new Set(Object.values(TLSVersion));
 
 const aeadOf = new Map<Ciphersuite, AeadAlgorithm>([
   [Ciphersuite.AES_128_GCM_SHA256, 'aes-128-gcm'],

@@ -1,14 +1,13 @@
 import { createHash } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
 import {
-  CertificateCache,
   CertificateError,
+  ChainVerdictCache,
   createTrustAnchors,
   parseCertificate,
   parseCertificatePem,
   type TrustAnchors,
   type VerifiedChain,
-  verifyChain,
 } from '../pki/index.ts';
 import { ConfigurationError } from './configuration-error.ts';
 
@@ -32,8 +31,7 @@ export interface ChainPurpose {
  */
 export class TrustStore {
   readonly #path: string;
-  readonly #now: () => Date;
-  readonly #cache = new CertificateCache();
+  readonly #verdicts: ChainVerdictCache;
   #bundle: Bundle;
   #generation = 1;
   #problem: string | undefined;
@@ -41,7 +39,7 @@ export class TrustStore {
   /** Throws {@link ConfigurationError}. */
   constructor(path: string, now: () => Date) {
     this.#path = path;
-    this.#now = now;
+    this.#verdicts = new ChainVerdictCache({ now });
     try {
       this.#bundle = readBundle(path);
     } catch (error) {
@@ -83,16 +81,9 @@ export class TrustStore {
     }
   }
 
-  /** Verifies a peer's chain. Throws `CertificateError`. */
+  /** Verifies a peer's chain, or remembers that it did. Throws `CertificateError`. */
   verify(certificates: readonly Uint8Array[], purpose: ChainPurpose): VerifiedChain {
-    return verifyChain({
-      certificates,
-      anchors: this.#bundle.anchors,
-      now: this.#now(),
-      purpose: purpose.purpose,
-      requireExtendedKeyUsage: purpose.requireExtendedKeyUsage,
-      cache: this.#cache,
-    });
+    return this.#verdicts.verify({ certificates, anchors: this.#bundle.anchors, ...purpose });
   }
 }
 
