@@ -1,0 +1,77 @@
+import type { ChildProcess } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import type { Request } from './endpoint-messages.ts';
+import { type Side, startNode, stop } from './pinned-process.ts';
+import type { ServicePorts } from './services.ts';
+import type { StackSettings } from './stacks.ts';
+
+/** One end, seen from the bench. */
+export class Endpoint {
+  readonly #child: ChildProcess;
+
+  private constructor(child: ChildProcess) {
+    this.#child = child;
+  }
+
+  static async start(side: Side, settings: StackSettings): Promise<Endpoint> {
+    const endpoint = new Endpoint(
+      startNode(side, [
+        '--expose-gc',
+        '--no-warnings',
+        '--import',
+        'tsx',
+        fileURLToPath(new URL('./endpoint.ts', import.meta.url)),
+        JSON.stringify(settings),
+      ]),
+    );
+    await endpoint.#answer(undefined);
+    return endpoint;
+  }
+
+  get pid(): number {
+    return this.#child.pid ?? 0;
+  }
+
+  /** The answer to a request; its shape is that of `endpoint.ts` for this type. */
+  async ask<Result>(request: Request): Promise<Result> {
+    return (await this.#answer(request)) as Result;
+  }
+
+  async stop(): Promise<void> {
+    await stop(this.#child);
+  }
+
+  #answer(request: Request | undefined): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      const ended = (): void => {
+        reject(new Error(`an end of the bench went away${request ? ` at ${request.type}` : ''}`));
+      };
+      this.#child.once('exit', ended);
+      this.#child.once('message', (message: { result?: unknown; error?: string }) => {
+        this.#child.off('exit', ended);
+        if (message.error === undefined) resolve(message.result);
+        else reject(new Error(`an end of the bench failed: ${message.error}`));
+      });
+      if (request !== undefined) this.#child.send(request);
+    });
+  }
+}
+
+/** Both ends of one variant, with the server's ports. */
+export interface Pair {
+  readonly client: Endpoint;
+  readonly server: Endpoint;
+  readonly ports: ServicePorts;
+}
+
+export async function startPair(settings: Record<Side, StackSettings>): Promise<Pair> {
+  const [client, server] = await Promise.all([
+    Endpoint.start('client', settings.client),
+    Endpoint.start('server', settings.server),
+  ]);
+  return { client, server, ports: await server.ask<ServicePorts>({ type: 'listen' }) };
+}
+
+export async function stopPair({ client, server }: Pair): Promise<void> {
+  await Promise.all([client.stop(), server.stop()]);
+}
