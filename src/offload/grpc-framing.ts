@@ -1,0 +1,50 @@
+import { concat } from '../bytes/bytes.ts';
+
+/**
+ * gRPC's length-prefixed messages over HTTP/2 DATA frames: one byte of flags, four of length, the
+ * message.
+ */
+
+/** One message in its frame. */
+export function frameMessage(message: Uint8Array): Uint8Array {
+  const frame = Buffer.allocUnsafe(prefixBytes + message.length);
+  frame[0] = 0;
+  frame.writeUInt32BE(message.length, 1);
+  frame.set(message, prefixBytes);
+  return frame;
+}
+
+/** Cuts received bytes into messages. */
+export class MessageReader {
+  #pending: Uint8Array = new Uint8Array();
+
+  /**
+   * Messages completed by `bytes`, as views: whoever uses them may overwrite them. Throws for a
+   * compressed message, which we never announced, and for one that is too long.
+   */
+  push(bytes: Uint8Array): readonly Uint8Array[] {
+    const messages: Uint8Array[] = [];
+    let rest = this.#pending.length === 0 ? bytes : concat(this.#pending, bytes);
+    for (;;) {
+      const size = frameSize(rest);
+      if (size === undefined || rest.length < size) break;
+      messages.push(rest.subarray(prefixBytes, size));
+      rest = rest.subarray(size);
+    }
+    // `bytes` may be overwritten by the reader of a message beside the rest: keep a copy.
+    this.#pending = rest.length === 0 ? rest : concat(rest);
+    return messages;
+  }
+}
+
+function frameSize(bytes: Uint8Array): number | undefined {
+  if (bytes.length < prefixBytes) return undefined;
+  if (bytes[0] !== 0) throw new Error('message is compressed');
+  const length = new DataView(bytes.buffer, bytes.byteOffset).getUint32(1);
+  if (length > maxMessageBytes) throw new Error(`message of ${String(length)} bytes`);
+  return prefixBytes + length;
+}
+
+const prefixBytes = 5;
+/** A result with two long chains is below 64 KiB. */
+const maxMessageBytes = 1_048_576;

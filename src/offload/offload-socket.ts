@@ -1,0 +1,457 @@
+import { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { wipe } from '../bytes/bytes.ts';
+import type { AlertName } from '../tls/alert.ts';
+import { asError, OffloadError, OffloadErrorCode } from './errors.ts';
+import { disconnected, handshakeTimeout } from './handshake-failure.ts';
+import type { Established, Handshaker } from './handshaker.ts';
+import { PeerInbox } from './peer-inbox.ts';
+import { createRecordLayer, ownMemory, type RecordLayer } from './record-layer.ts';
+import type { Incoming } from './record-reader.ts';
+import type { RecordWriter } from './record-writer.ts';
+import type { StartParameters } from './sidecar-messages.ts';
+import { TlsSurface } from './tls-surface.ts';
+
+/** Bytes of the connection below; `lent` ones may be overwritten after the call. */
+export type ReceiveBytes = (bytes: Uint8Array, lent: boolean) => void;
+
+export interface OffloadSocketOptions {
+  readonly raw: Duplex;
+  readonly handshaker: Handshaker;
+  readonly start: StartParameters;
+  /** Name for SNI, on clients. */
+  readonly servername?: string | undefined;
+  readonly handshakeTimeoutMs: number;
+  /** How long making the TCP connection may take; 0: as long as the system lets it. */
+  readonly connectTimeoutMs: number;
+  readonly recordCipher: 'native' | 'node' | undefined;
+  readonly allowHalfOpen: boolean;
+  readonly highWaterMark: number;
+  /**
+   * For sockets that read into memory of the caller (`onread`): takes the function that gets their
+   * bytes. Absent: the socket reads `data` events.
+   */
+  readonly attach?: ((receive: ReceiveBytes) => void) | undefined;
+  /** A last look at the peer by the application; an error refuses it. */
+  readonly checkPeer?: ((socket: OffloadSocket) => Error | undefined) | undefined;
+}
+
+type State =
+  | { readonly tag: 'Connecting'; readonly timer: NodeJS.Timeout | undefined }
+  | {
+      readonly tag: 'Handshaking';
+      readonly inbox: PeerInbox;
+      readonly abort: AbortController;
+      readonly timer: NodeJS.Timeout;
+    }
+  | ({ readonly tag: 'Established' } & RecordLayer)
+  | { readonly tag: 'Closed' };
+
+type Callback = (error?: Error | null) => void;
+
+/**
+ * A TLS 1.2 connection whose handshake the sidecar runs: a Duplex with the members of
+ * `tls.TLSSocket` that libraries use. It exists, and takes writes, before the handshake has ended;
+ * `secureConnect` (clients) or `secure` (both) tells when it has. An end of the connection without
+ * close_notify is an error, as what was received may be cut short (RFC 5246 §7.2.1).
+ */
+export class OffloadSocket extends TlsSurface {
+  readonly #options: OffloadSocketOptions;
+  #state: State = { tag: 'Connecting', timer: undefined };
+  #bytesRead = 0;
+  #bytesWritten = 0;
+  /** What `_write` or `_writev` is waiting with, and for how many bytes. */
+  #writeDone: Callback | undefined;
+  #writing = 0;
+  /** Application data that came before there were keys. */
+  #early: Uint8Array[] = [];
+  #finalDone: Callback | undefined;
+  /** The peer is being told why it is being left, and should get to read it. */
+  #alertSent = false;
+  /** The TCP connection has seen the peer's FIN. */
+  #rawHasEnded = false;
+
+  constructor(options: OffloadSocketOptions) {
+    super(options.raw, options.start.role, options.start.keyingMaterial, {
+      allowHalfOpen: options.allowHalfOpen,
+      highWaterMark: options.highWaterMark,
+    });
+    this.#options = options;
+    const { raw } = options;
+    // The last words of our side come after the peer's FIN.
+    raw.allowHalfOpen = true;
+    raw.on('error', (error: Error) => {
+      this.#rawFailed(error);
+    });
+    raw.on('end', () => {
+      this.#rawEnded();
+    });
+    raw.on('close', () => {
+      this.#rawEnded();
+    });
+    raw.on('timeout', () => this.emit('timeout'));
+    if (raw instanceof Socket && raw.connecting) this.#waitForConnection(raw);
+    else this.#beginHandshake();
+    const receive: ReceiveBytes = (bytes, lent) => {
+      this.#receive(bytes, lent);
+    };
+    if (options.attach !== undefined) options.attach(receive);
+    else {
+      raw.on('data', (bytes: Buffer) => {
+        receive(bytes, false);
+      });
+    }
+  }
+
+  get bytesRead(): number {
+    return this.#bytesRead;
+  }
+
+  get bytesWritten(): number {
+    return this.#bytesWritten + this.writableLength;
+  }
+
+  /**
+   * Small writes of one tick are gathered: records have a fixed cost, and libraries write heads and
+   * bodies apart.
+   */
+  override write(
+    chunk: unknown,
+    encoding?: BufferEncoding | ((error?: Error | null) => void),
+    callback?: (error?: Error | null) => void,
+  ): boolean {
+    if (this.writableCorked === 0 && isSmall(chunk)) {
+      this.cork();
+      process.nextTick(uncork, this);
+    }
+    return typeof encoding === 'function'
+      ? super.write(chunk, encoding)
+      : super.write(chunk, encoding ?? 'utf8', callback);
+  }
+
+  override _read(): void {
+    if (this.#state.tag === 'Established') this.raw.resume();
+  }
+
+  override _write(chunk: Buffer, _encoding: BufferEncoding, callback: Callback): void {
+    this.#send([chunk], callback);
+  }
+
+  override _writev(chunks: readonly { readonly chunk: Buffer }[], callback: Callback): void {
+    this.#send(
+      chunks.map(({ chunk }) => chunk),
+      callback,
+    );
+  }
+
+  override _final(callback: Callback): void {
+    this.#finalDone = callback;
+    if (this.#state.tag === 'Established') this.#closeOurSide(this.#state.writer);
+  }
+
+  override _destroy(error: Error | null, callback: Callback): void {
+    const state = this.#state;
+    this.#state = { tag: 'Closed' };
+    switch (state.tag) {
+      case 'Connecting':
+        clearTimeout(state.timer);
+        break;
+      case 'Handshaking':
+        clearTimeout(state.timer);
+        state.abort.abort(error ?? disconnected());
+        break;
+      case 'Established':
+        state.free();
+        break;
+      case 'Closed':
+        break;
+    }
+    for (const material of this.session?.keyingMaterial ?? []) wipe(material);
+    this.#early = [];
+    const writeDone = this.#writeDone;
+    this.#writeDone = undefined;
+    if (this.#alertSent) lingerThenDestroy(this.raw);
+    else this.raw.destroy();
+    callback(error);
+    writeDone?.(error ?? new Error('socket was destroyed'));
+  }
+
+  #waitForConnection(raw: Socket): void {
+    const { connectTimeoutMs } = this.#options;
+    const timer =
+      connectTimeoutMs === 0
+        ? undefined
+        : setTimeout(() => {
+            this.destroy(
+              new OffloadError('ETIMEDOUT', `no connection after ${String(connectTimeoutMs)} ms`, {
+                phase: 'connect',
+              }),
+            );
+          }, connectTimeoutMs);
+    this.#state = { tag: 'Connecting', timer };
+    raw.on('lookup', (...result: unknown[]) => this.emit('lookup', ...result));
+    raw.once('connect', () => {
+      clearTimeout(timer);
+      if (this.destroyed) return;
+      this.emit('connect');
+      this.emit('ready');
+      // A listener may have destroyed us.
+      if (this.#state.tag === 'Connecting') this.#beginHandshake();
+    });
+  }
+
+  #beginHandshake(): void {
+    const { handshaker, handshakeTimeoutMs, start } = this.#options;
+    const abort = new AbortController();
+    const inbox = new PeerInbox(() => this.raw.resume());
+    const timer = setTimeout(() => {
+      this.destroy(handshakeTimeout(handshakeTimeoutMs));
+    }, handshakeTimeoutMs);
+    this.#state = { tag: 'Handshaking', inbox, abort, timer };
+    const write = (bytes: Uint8Array): void => {
+      this.raw.write(bytes);
+    };
+    handshaker.perform(start, { inbox, write }, abort.signal).then(
+      (established) => {
+        this.#establish(established, inbox);
+      },
+      (error: unknown) => {
+        // The sidecar's alert is on its way to the peer.
+        this.#alertSent = error instanceof OffloadError && error.alert !== undefined;
+        this.destroy(asError(error));
+      },
+    );
+  }
+
+  #establish({ session, leftover }: Established, inbox: PeerInbox): void {
+    const { read, write, ...facts } = session;
+    const keys = [read.key, read.fixedNonce, write.key, write.fixedNonce];
+    const state = this.#state;
+    if (state.tag !== 'Handshaking') {
+      wipe(...keys);
+      return;
+    }
+    clearTimeout(state.timer);
+    const layer = createRecordLayer(session, this.role, this.#options.recordCipher, this.raw);
+    // The record ciphers have copies.
+    wipe(...keys);
+    this.#state = { tag: 'Established', ...layer };
+    this.adopt(facts, this.#options.servername);
+    const refusal = this.#options.checkPeer?.(this);
+    if (refusal !== undefined) {
+      this.#fail('access_denied', refusal);
+      return;
+    }
+    this.#announce(leftover, inbox);
+  }
+
+  #announce(leftover: Uint8Array, inbox: PeerInbox): void {
+    this.emit('secure');
+    if (this.role === 'client' && !this.destroyed) this.emit('secureConnect');
+    if (this.#state.tag !== 'Established') return;
+    const { writer } = this.#state;
+    for (const chunk of this.#early) writer.push(chunk);
+    this.#early = [];
+    this.#pump();
+    // What came in since is behind what the sidecar left over.
+    for (const bytes of [leftover, inbox.drain()]) {
+      if (bytes.length > 0) this.#receive(bytes, false);
+    }
+    if (this.destroyed) return;
+    if (this.#rawHasEnded) this.#rawEnded();
+    else this.raw.resume();
+  }
+
+  #rawFailed(error: Error): void {
+    const state = this.#state;
+    // A reset after both sides have said all they had to say changes nothing.
+    if (state.tag === 'Established' && state.reader.ended && this.writableFinished) return;
+    this.destroy(error);
+  }
+
+  #rawEnded(): void {
+    this.#rawHasEnded = true;
+    const state = this.#state;
+    switch (state.tag) {
+      case 'Connecting':
+        this.destroy(disconnected({ phase: 'connect' }));
+        return;
+      case 'Handshaking':
+        // What came before it may be an alert, or even the rest of the handshake.
+        state.inbox.end(disconnected());
+        return;
+      case 'Established':
+        if (!state.reader.ended) this.destroy(this.#truncated());
+        return;
+      case 'Closed':
+        return;
+    }
+  }
+
+  #truncated(): OffloadError {
+    return new OffloadError(
+      OffloadErrorCode.truncated,
+      'connection ended without close_notify: data may be missing',
+      { phase: 'data', handshakeId: this.handshakeId },
+    );
+  }
+
+  #receive(bytes: Uint8Array, lent: boolean): void {
+    const state = this.#state;
+    switch (state.tag) {
+      case 'Connecting':
+      case 'Closed':
+        return;
+      case 'Handshaking':
+        state.inbox.push(bytes);
+        if (state.inbox.full) this.raw.pause();
+        return;
+      case 'Established':
+        this.#process(state.reader.receive(bytes), lent ? bytes.buffer : undefined);
+    }
+  }
+
+  #process({ plaintexts, warning, end }: Incoming, lent: ArrayBufferLike | undefined): void {
+    if (warning !== undefined && this.#state.tag === 'Established') {
+      this.raw.write(this.#state.writer.alert('warning', warning));
+    }
+    const more = this.#deliver(plaintexts, lent);
+    if (end === undefined) {
+      if (!more) this.raw.pause();
+      return;
+    }
+    if (this.destroyed) return;
+    switch (end.type) {
+      case 'close_notify':
+        this.push(null);
+        // Its FIN is still to be noticed.
+        this.raw.resume();
+        return;
+      case 'alert':
+        this.destroy(
+          new OffloadError(OffloadErrorCode.peerAlert, `peer sent alert ${end.alert}`, {
+            phase: 'data',
+            alert: end.alert,
+            handshakeId: this.handshakeId,
+          }),
+        );
+        return;
+      case 'failure':
+        this.#fail(
+          end.error.alert,
+          new OffloadError(OffloadErrorCode.record, end.error.message, {
+            phase: 'data',
+            alert: end.error.alert,
+            reason: end.error.reason,
+            handshakeId: this.handshakeId,
+            cause: end.error,
+          }),
+        );
+    }
+  }
+
+  /** Hands application data to the reader of this stream; false: it has enough for now. */
+  #deliver(plaintexts: readonly Uint8Array[], lent: ArrayBufferLike | undefined): boolean {
+    let more = true;
+    for (const plaintext of ownMemory(plaintexts, lent)) {
+      this.#bytesRead += plaintext.length;
+      more = this.push(plaintext);
+    }
+    return more;
+  }
+
+  #send(chunks: readonly Buffer[], callback: Callback): void {
+    const state = this.#state;
+    if (state.tag === 'Closed') {
+      callback(new Error('socket was destroyed'));
+      return;
+    }
+    this.#writeDone = callback;
+    this.#writing = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
+    if (state.tag !== 'Established') {
+      this.#early.push(...chunks);
+      return;
+    }
+    for (const chunk of chunks) state.writer.push(chunk);
+    this.#pump();
+  }
+
+  /** Seals and writes a slab at a time: the next when the socket has taken the last. */
+  #pump(): void {
+    if (this.#state.tag !== 'Established') return;
+    const { writer } = this.#state;
+    try {
+      const slab = writer.next();
+      if (slab === undefined) {
+        this.#written();
+        return;
+      }
+      this.raw.write(slab.bytes, (error) => {
+        if (error instanceof Error) {
+          this.destroy(error);
+          return;
+        }
+        slab.release();
+        if (writer.queuedBytes === 0) this.#written();
+        else this.#pump();
+      });
+    } catch (error) {
+      this.#fail('close_notify', asError(error));
+    }
+  }
+
+  #written(): void {
+    const done = this.#writeDone;
+    this.#writeDone = undefined;
+    if (done !== undefined) {
+      this.#bytesWritten += this.#writing;
+      done();
+    }
+    if (this.#finalDone !== undefined && this.#state.tag === 'Established') {
+      this.#closeOurSide(this.#state.writer);
+    }
+  }
+
+  #closeOurSide(writer: RecordWriter): void {
+    const done = this.#finalDone;
+    this.#finalDone = undefined;
+    try {
+      this.raw.end(writer.alert('warning', 'close_notify'), () => done?.());
+    } catch (error) {
+      done?.(asError(error));
+    }
+  }
+
+  /** Tells the peer and the application. */
+  #fail(alert: AlertName, error: Error): void {
+    if (this.#state.tag === 'Established' && this.raw.writable) {
+      const level = alert === 'close_notify' ? 'warning' : 'fatal';
+      this.raw.end(this.#state.writer.alert(level, alert));
+      this.#alertSent = true;
+    }
+    this.destroy(error);
+  }
+}
+
+function uncork(socket: OffloadSocket): void {
+  socket.uncork();
+}
+
+function isSmall(chunk: unknown): boolean {
+  if (typeof chunk === 'string') return chunk.length < gatherBelowBytes;
+  return chunk instanceof Uint8Array && chunk.length < gatherBelowBytes;
+}
+
+/** Lets the peer read the alert: closing with data unread would reset the connection. */
+function lingerThenDestroy(raw: Duplex): void {
+  raw.end();
+  raw.resume();
+  const timer = setTimeout(() => raw.destroy(), lingerMs);
+  raw.once('close', () => {
+    clearTimeout(timer);
+  });
+}
+
+/** A full record gains nothing from waiting for more. */
+const gatherBelowBytes = 16_384;
+const lingerMs = 1000;
