@@ -18,6 +18,7 @@ import type {
 } from '../../src/tls/config.ts';
 import { NamedGroup, SignatureScheme } from '../../src/tls/registries.ts';
 import { createServerHandshake } from '../../src/tls/server/handshake.ts';
+import { TicketKeys } from '../../src/tls/tickets.ts';
 
 /** A credential with its private key; the certificate is opaque bytes that stand for the key. */
 export interface TestIdentity {
@@ -130,6 +131,17 @@ function common() {
     requireExtendedMasterSecret: false,
     exporters: [],
   };
+}
+
+/** Ticket keys as long-lived as the clock of {@link clientConfig} stands still. */
+export function testTickets(now: () => Date = common().now): TicketKeys {
+  const hour = 3600;
+  return new TicketKeys({
+    now,
+    random: (length) => randomBytes(length),
+    lifetimeSeconds: 2 * hour,
+    keyLifetimeSeconds: 24 * hour,
+  });
 }
 
 /** How a test answers what the engine asks. */
