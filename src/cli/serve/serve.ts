@@ -25,6 +25,7 @@ export interface ServeOptions {
 export async function serve(options: ServeOptions): Promise<void> {
   const offload = createOffload(options.offload);
   const handle = options.mode === 'www' ? answerRequest : echo;
+  const open = new Set<OffloadSocket>();
   const server = offload.createServer(
     {
       clientAuth: options.clientAuth,
@@ -32,6 +33,8 @@ export async function serve(options: ServeOptions): Promise<void> {
       allowHalfOpen: true,
     },
     (socket: OffloadSocket) => {
+      open.add(socket);
+      socket.once('close', () => open.delete(socket));
       socket.on('error', (error) => {
         printError(`connection ${socket.handshakeId ?? ''}: ${describeFailure(error)}`);
       });
@@ -39,8 +42,8 @@ export async function serve(options: ServeOptions): Promise<void> {
       handle(socket);
     },
   );
-  server.on('tlsClientError', (error: Error) => {
-    printError(`handshake failed: ${describeFailure(error)}`);
+  server.on('tlsClientError', (error: Error, socket: OffloadSocket) => {
+    printError(`handshake with ${peerOf(socket)} failed: ${describeFailure(error)}`);
   });
   const stopped = once(process, 'SIGTERM');
   const interrupted = once(process, 'SIGINT');
@@ -53,12 +56,21 @@ export async function serve(options: ServeOptions): Promise<void> {
   await Promise.race([stopped, interrupted]);
   const closed = once(server, 'close');
   server.close();
+  // With a close_notify, so that peers see an end and not a break.
+  for (const socket of open) socket.end();
   const deadline = setTimeout(() => {
     server.closeAllConnections();
   }, drainMs);
   await closed;
   clearTimeout(deadline);
   await offload.close();
+}
+
+function peerOf(socket: OffloadSocket): string {
+  const { remoteAddress, remotePort } = socket;
+  return remoteAddress === undefined || remotePort === undefined
+    ? 'a peer already gone'
+    : formatEndpoint(remoteAddress, remotePort);
 }
 
 /** Half-open: what is still on its way back is sent after the peer has said it is done. */
