@@ -1,33 +1,14 @@
-import { createPublicKey } from 'node:crypto';
 import { expect } from 'chai';
-import { keyKindOf } from '../../src/crypto/keys.ts';
-import type { Action, ClientSession, Handshake } from '../../src/tls/config.ts';
-import { actionLines, type ConnectionLog, type LoggedCall } from '../support/flight-log.ts';
+import type { ClientSession, Handshake } from '../../src/tls/config.ts';
+import { actionLines, type ConnectionLog } from '../support/flight-log.ts';
+import { repeatCall } from '../support/flight-replay.ts';
 import { loadFlight, ScenarioEngines, scenarios } from '../vectors/scenarios.ts';
-
-/** Makes one call again. */
-function repeat(engine: Handshake, { method, input }: LoggedCall): readonly Action[] {
-  switch (method) {
-    case 'start':
-      return engine.start();
-    case 'receive':
-      return engine.receive(input);
-    case 'signed':
-      return engine.signed(input);
-    case 'verified': {
-      const publicKey = createPublicKey({ key: Buffer.from(input), format: 'der', type: 'spki' });
-      const keyKind = keyKindOf(publicKey);
-      if (keyKind === undefined) throw new Error('a key we do not use');
-      return engine.verified({ ok: true, publicKey, keyKind });
-    }
-  }
-}
 
 /** Makes all calls again and compares every answer; returns what may be resumed. */
 function replay(engine: Handshake, { calls }: ConnectionLog): ClientSession | undefined {
   let session: ClientSession | undefined;
   for (const call of calls) {
-    const actions = repeat(engine, call);
+    const actions = repeatCall(engine, call);
     expect(actionLines(actions)).to.deep.equal(call.actions);
     for (const action of actions) {
       if (action.type === 'established') session = action.result.session;
@@ -48,7 +29,7 @@ function replayBytewise(engine: Handshake, { calls }: ConnectionLog): ClientSess
   );
   for (const call of pieces) {
     if (ended) break;
-    const actions = repeat(engine, call);
+    const actions = repeatCall(engine, call);
     got.push(...actionLines(actions));
     for (const action of actions) {
       ended ||= action.type === 'established' || action.type === 'failed';
