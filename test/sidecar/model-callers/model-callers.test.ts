@@ -7,7 +7,7 @@ import {
   type Server as TlsServer,
   type TLSSocket,
 } from 'node:tls';
-import { type IssuedIdentity, toPem } from '../../support/test-ca.ts';
+import type { IssuedIdentity } from '../../support/test-ca.ts';
 import { startTestSidecar, type TestSidecar } from '../fixture.ts';
 import { ByteSource } from './byte-source.ts';
 import { ModelRecordLayer } from './record-layer.ts';
@@ -193,13 +193,13 @@ describe('model callers of S2A v1', () => {
       });
 
       it('sees at once that the peer sent an alert', async () => {
-        const { port } = await stockServer({ ca: toPem([peer.chain[0]!]) });
+        const { port } = await stockServer({ ALPNProtocols: ['http/1.1'] });
         const { socket, source } = await dial(port);
         const error = await failure(
           client({ wire, socket, source, start: { target_name: 'peer.example.org' } }),
         );
         expect(error.kind).to.equal('stream');
-        expect(error.message).to.contain('unknown_ca');
+        expect(error.message).to.contain('no_application_protocol');
       });
     });
   }

@@ -42,7 +42,7 @@ export class ModelRecordLayer {
       this.#nonce(direction, explicit),
       {
         authTagLength: 16,
-      } as any,
+      },
     ) as any;
     cipher.setAAD(additionalData(direction.sequence, plaintext.length), {
       plaintextLength: plaintext.length,
@@ -80,7 +80,7 @@ export class ModelRecordLayer {
       this.#nonce(direction, explicit),
       {
         authTagLength: 16,
-      } as any,
+      },
     ) as any;
     decipher.setAAD(additionalData(direction.sequence, sealed.length), {
       plaintextLength: sealed.length,

@@ -54,7 +54,10 @@ async function run(
       if (!result.state || !result.local_identity) {
         throw new CallerError('protocol', 'result without state or local identity');
       }
-      return { result, leftover: sent.subarray((response['bytes_consumed'] as number) ?? 0) };
+      return {
+        result,
+        leftover: sent.subarray((response['bytes_consumed'] as number | undefined) ?? 0),
+      };
     }
     const read = await source.read(readLimit);
     if (read === undefined) {

@@ -80,7 +80,7 @@ export function connectWire(address: string): WireClient {
     'grpc.use_local_subchannel_pool': 1,
   });
   return {
-    open: () => new WireStream(client['SetUpSession']()),
+    open: () => new WireStream(client.SetUpSession()),
     close: () => {
       client.close();
     },

@@ -1,0 +1,117 @@
+import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { type Logger, pino } from 'pino';
+import { ListenError } from '../../rpc/listen.ts';
+import {
+  checkSidecar,
+  ConfigurationError,
+  parseSidecarConfig,
+  type Sidecar,
+  type SidecarConfig,
+  startSidecar,
+} from '../../sidecar/index.ts';
+import { dangerousEnvironment, type StartedWith } from './environment.ts';
+
+export interface RunSidecarOptions {
+  readonly configPath: string;
+  /** Say whether the configuration can be used, and end. */
+  readonly check?: boolean;
+  /** Absent: this process's own. */
+  readonly startedWith?: StartedWith;
+  /** Where messages for the person at the terminal go. */
+  readonly stdout?: (line: string) => void;
+  readonly stderr?: (line: string) => void;
+  /** Called once it serves. */
+  readonly onStarted?: (sidecar: Sidecar) => void;
+}
+
+/**
+ * Runs a sidecar until SIGTERM or SIGINT, or only checks its configuration. SIGHUP makes it look at
+ * its files at once. Answers the exit code: 0 done, 1 failed.
+ */
+export async function runSidecar(options: RunSidecarOptions): Promise<number> {
+  // First of all: without a listener, Node answers this signal by opening its inspector, through
+  // which any process of the same user could read the keys.
+  process.on('SIGUSR1', ignoreSignal);
+  const stdout = options.stdout ?? ((line) => process.stdout.write(`${line}\n`));
+  const stderr = options.stderr ?? ((line) => process.stderr.write(`${line}\n`));
+  const dangers = dangerousEnvironment(
+    options.startedWith ?? { environment: process.env, nodeOptions: process.execArgv },
+  );
+  if (dangers.length > 0) {
+    for (const danger of dangers) stderr(`refusing to start: ${danger}`);
+    return 1;
+  }
+  try {
+    const config = readConfig(options.configPath);
+    if (options.check === true) {
+      checkSidecar(config);
+      stdout(`${options.configPath}: ok`);
+      return 0;
+    }
+    return await serve(config, options);
+  } catch (error) {
+    if (!(error instanceof ConfigurationError || error instanceof ListenError)) throw error;
+    for (const line of error.message.split('\n')) stderr(line);
+    return 1;
+  }
+}
+
+async function serve(config: SidecarConfig, options: RunSidecarOptions): Promise<number> {
+  const log = createLog(config.logLevel);
+  const sidecar = await startSidecar(config, { log });
+  const stopped = stopSignal(sidecar, log);
+  options.onStarted?.(sidecar);
+  const signal = await stopped;
+  log.info({ signal }, 'sidecar stopping');
+  await sidecar.drain(config.drainTimeoutMs);
+  log.info('sidecar stopped');
+  log.flush();
+  return 0;
+}
+
+/** Written synchronously: a sidecar writes little, and what it wrote last must not be lost. */
+function createLog(level: string): Logger {
+  return pino(
+    {
+      name: 'sidekey',
+      level,
+      // A second line of defence: nothing logs these.
+      redact: ['token', 'tokens', '*.token', '*.privateKey', 'privateKey', 'key', '*.masterSecret'],
+    },
+    pino.destination({ dest: 1, sync: true }),
+  );
+}
+
+/** Resolves with the first signal to stop; a second one ends the process at once. */
+async function stopSignal(sidecar: Sidecar, log: Logger): Promise<NodeJS.Signals> {
+  process.on('SIGHUP', () => {
+    log.info('reload asked for');
+    sidecar.reload();
+  });
+  return await new Promise((resolve) => {
+    let stopping = false;
+    const stop = (signal: NodeJS.Signals): void => {
+      if (stopping) process.exit(1);
+      stopping = true;
+      resolve(signal);
+    };
+    process.on('SIGTERM', stop);
+    process.on('SIGINT', stop);
+  });
+}
+
+function readConfig(file: string): SidecarConfig {
+  let text: string;
+  try {
+    text = readFileSync(file, 'utf8');
+  } catch (cause) {
+    const message = cause instanceof Error ? cause.message : String(cause);
+    throw new ConfigurationError([`${file}: ${message}`]);
+  }
+  return parseSidecarConfig(text, resolve(file));
+}
+
+function ignoreSignal(): void {
+  // Nothing: being handled is what keeps the inspector shut.
+}
