@@ -89,6 +89,8 @@ export interface Credential {
   readonly issuerNames: readonly Uint8Array[];
   /** Schemes the certificates of the chain are signed with. */
   readonly chainSchemes: readonly number[];
+  /** What the key may sign with, most preferred first. Absent: all that fits it. */
+  readonly signatureSchemes?: readonly SignatureScheme[];
 }
 
 /** Stateless session tickets (RFC 5077). Opaque to the engine. */
@@ -208,6 +210,8 @@ export interface HandshakeResult {
   readonly namedGroup: NamedGroup | undefined;
   /** What the server signed with; absent on resumption. */
   readonly signatureScheme: SignatureScheme | undefined;
+  /** What the peer signed with; absent on resumption and if it showed no certificate. */
+  readonly peerSignatureScheme: SignatureScheme | undefined;
   /** What we showed. */
   readonly credential: Credential | undefined;
   /** DER, leaf first; empty if the peer showed none. From the session on resumption. */

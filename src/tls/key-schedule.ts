@@ -132,4 +132,4 @@ const reservedLabels: ReadonlySet<string> = new Set([
   'extended master secret',
   'key expansion',
 ]);
-const printableAscii = /^[\x20-\x7e]{1,255}$/;
+const printableAscii = /^[\x20-\x7e]{0,255}$/;

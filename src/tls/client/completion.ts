@@ -117,6 +117,7 @@ function resultOf(
     serverName: negotiated.offer.config.serverName,
     namedGroup: group,
     signatureScheme: authentication.scheme,
+    peerSignatureScheme: authentication.scheme,
     credential,
     peerCertificates: authentication.certificates,
     read: {

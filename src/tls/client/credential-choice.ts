@@ -1,9 +1,9 @@
 import { equal } from '../../bytes/bytes.ts';
-import { schemesForKey } from '../../crypto/signatures.ts';
 import type { Credential } from '../config.ts';
 import type { CertificateRequest } from '../messages/certificate-request.ts';
 import { suiteAuthentication } from '../peer-authentication.ts';
-import { ClientCertificateType, SignatureScheme } from '../registries.ts';
+import { ClientCertificateType, type SignatureScheme } from '../registries.ts';
+import { signingScheme } from '../signing-scheme.ts';
 
 /** A credential and how it will sign. */
 export interface CredentialChoice {
@@ -21,20 +21,10 @@ export function chooseCredential(
   request: CertificateRequest,
 ): CredentialChoice | undefined {
   for (const credential of credentials) {
-    const scheme = schemeFor(credential, request);
+    const scheme = signingScheme(credential, request.signatureAlgorithms);
     if (scheme !== undefined && isAccepted(credential, request)) return { credential, scheme };
   }
   return undefined;
-}
-
-function schemeFor(
-  { keyKind, rsaModulusBytes }: Credential,
-  { signatureAlgorithms }: CertificateRequest,
-): SignatureScheme | undefined {
-  const code = schemesForKey(keyKind, rsaModulusBytes).find((ours) =>
-    signatureAlgorithms.includes(ours),
-  );
-  return Object.values(SignatureScheme).find((scheme) => scheme === code);
 }
 
 function isAccepted(

@@ -81,6 +81,7 @@ function resultOf(
     serverName: negotiated.serverName,
     namedGroup: exchange?.group,
     signatureScheme: exchange?.scheme,
+    peerSignatureScheme: authentication.scheme,
     credential: negotiated.credential,
     peerCertificates: authentication.certificates,
     read: {

@@ -1,11 +1,11 @@
-import { schemesForKey } from '../../crypto/signatures.ts';
 import { TlsAlertError } from '../alert.ts';
 import type { CipherSuite } from '../cipher-suites.ts';
 import type { Credential, ServerConfig } from '../config.ts';
 import type { ClientExtensions } from '../extensions/client-extensions.ts';
 import type { ClientHello } from '../messages/client-hello.ts';
 import { groupOfKey, suiteAuthentication } from '../peer-authentication.ts';
-import { NamedGroup, SignatureScheme } from '../registries.ts';
+import { NamedGroup, type SignatureScheme } from '../registries.ts';
+import { signingScheme } from '../signing-scheme.ts';
 
 /** What our server does with an offer. */
 export interface Selection {
@@ -28,7 +28,7 @@ export function select(config: ServerConfig, hello: ClientHello): Selection {
   const candidates = credentialsForName(config, hello.extensions.serverName);
   const verifiable = candidates.filter((candidate) => isVerifiable(candidate, hello.extensions));
   for (const credential of new Set([...verifiable, ...candidates])) {
-    const scheme = schemeFor(credential, hello.extensions);
+    const scheme = signingScheme(credential, hello.extensions.signatureAlgorithms);
     const cipherSuite = suiteFor(credential, config, hello);
     if (scheme !== undefined && cipherSuite !== undefined) {
       return { credential, cipherSuite, group, scheme };
@@ -84,20 +84,6 @@ function selectGroup({ namedGroups }: ServerConfig, extensions: ClientExtensions
     throw new TlsAlertError('handshake_failure', 'no common group', 'no_common_group');
   }
   return group;
-}
-
-/**
- * Without signature_algorithms only SHA-1 would be left (RFC 5246 §7.4.1.4.1), which is no longer
- * (RFC 9155): no scheme.
- */
-function schemeFor(
-  { keyKind, rsaModulusBytes }: Credential,
-  { signatureAlgorithms }: ClientExtensions,
-): SignatureScheme | undefined {
-  const code = schemesForKey(keyKind, rsaModulusBytes).find((ours) =>
-    signatureAlgorithms?.includes(ours),
-  );
-  return Object.values(SignatureScheme).find((scheme) => scheme === code);
 }
 
 function suiteFor(
