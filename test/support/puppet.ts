@@ -210,15 +210,15 @@ export class PuppetServer extends Puppet {
         ...extensions,
       },
     };
+    this.extendedMasterSecret = hello.extensions.extendedMasterSecret;
     return this.rawServerHello(encodeServerHello(hello));
   }
 
+  /** A body as it is, well formed only up to the suite. */
   rawServerHello(body: Uint8Array): Buffer {
     const record = this.message(HandshakeType.server_hello, body);
     if (this.suite !== undefined) return record;
-    const hello = parseServerHello(body);
-    this.extendedMasterSecret = hello.extensions.extendedMasterSecret;
-    this.suite = cipherSuiteByCode(hello.cipherSuite);
+    this.suite = cipherSuiteByCode(Buffer.from(body).readUInt16BE(35 + (body[34] ?? 0)));
     this.transcript.chooseHash(this.suite?.hash ?? 'sha256');
     return record;
   }
