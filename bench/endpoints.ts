@@ -15,14 +15,18 @@ export class Endpoint {
 
   static async start(side: Side, settings: StackSettings): Promise<Endpoint> {
     const endpoint = new Endpoint(
-      startNode(side, [
-        '--expose-gc',
-        '--no-warnings',
-        '--import',
-        'tsx',
-        fileURLToPath(new URL('./endpoint.ts', import.meta.url)),
-        JSON.stringify(settings),
-      ]),
+      startNode(
+        side,
+        [
+          '--expose-gc',
+          '--no-warnings',
+          '--import',
+          'tsx',
+          fileURLToPath(new URL('./endpoint.ts', import.meta.url)),
+          JSON.stringify(settings),
+        ],
+        'ipc',
+      ),
     );
     await endpoint.#answer(undefined);
     return endpoint;

@@ -41,6 +41,7 @@ const stage = new Stage();
 const results: RowResult[] = [];
 const otherLoads: number[] = [];
 try {
+  await stage.ready();
   results.push(...(await measureRows()));
   if (wanted.test('memory')) results.push(await measureIdleMemory());
 } finally {

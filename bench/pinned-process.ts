@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, spawn, type SpawnOptions, spawnSync } from 'node:child_process';
 import { cpus } from 'node:os';
 
 /** Which of the two ends a process works for. Each end has a core of its own where there are two. */
@@ -7,22 +7,41 @@ export type Side = 'client' | 'server';
 /** Whether processes are held on their cores. */
 export const pinned = cpus().length >= 2 && spawnSync('taskset', ['-c', '0', 'true']).status === 0;
 
-/** Starts Node on the core of a side, with a message channel; what it prints is passed on. */
-export function startNode(side: Side, args: readonly string[]): ChildProcess {
+/**
+ * Where every process leaves a CPU profile when it ends, for developer tools to read; from the
+ * environment, as it has to reach whoever starts a process.
+ */
+const profileDirectory = process.env['SIDEKEY_BENCH_PROFILE'];
+
+/** Starts Node on the core of a side, with a message channel or without; errors are passed on. */
+export function startNode(
+  side: Side,
+  script: readonly string[],
+  channel: 'ipc' | 'ignore',
+): ChildProcess {
+  const args =
+    profileDirectory === undefined
+      ? script
+      : ['--cpu-prof', `--cpu-prof-dir=${profileDirectory}`, ...script];
   const core = side === 'client' ? '0' : '1';
-  const stdio = ['ignore', 'ignore', 'inherit', 'ipc'] as const;
+  const options: SpawnOptions = {
+    stdio: ['ignore', 'ignore', 'inherit', channel],
+    // Nothing in the caller's environment may change what is measured.
+    env: { PATH: process.env['PATH'], TMPDIR: process.env['TMPDIR'] },
+  };
   return pinned
-    ? spawn('taskset', ['-c', core, process.execPath, ...args], { stdio: [...stdio] })
-    : spawn(process.execPath, args, { stdio: [...stdio] });
+    ? spawn('taskset', ['-c', core, process.execPath, ...args], options)
+    : spawn(process.execPath, args, options);
 }
 
-/** Ends a process and waits until it is gone. */
+/** Ends a process, in the way it expects, and waits until it is gone. */
 export async function stop(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
   await new Promise<void>((resolve) => {
     child.once('exit', () => {
       resolve();
     });
-    child.kill('SIGTERM');
+    if (child.connected) child.disconnect();
+    else child.kill('SIGTERM');
   });
 }

@@ -1,7 +1,8 @@
 import type { ChildProcess } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { createTestCa, type TestCa, writeIdentity } from '../test/support/test-ca.ts';
 import { type Side, startNode, stop } from './pinned-process.ts';
@@ -30,6 +31,20 @@ export class Stage {
       client: this.#startSide(ca, 'client'),
       server: this.#startSide(ca, 'server'),
     };
+  }
+
+  /** Resolves when all sidecars listen. Rejects when one ends instead, having said why. */
+  async ready(): Promise<void> {
+    const sockets = (['client', 'server'] as const).flatMap((side) =>
+      ['full', 'resuming'].map((name) => this.#path(side, name, 'sidecar.sock')),
+    );
+    while (!sockets.every((path) => existsSync(path))) {
+      const ended = Object.values(this.#sidecars)
+        .flat()
+        .some((child) => child.exitCode !== null);
+      if (ended) throw new Error('a sidecar did not start');
+      await delay(20);
+    }
   }
 
   /** Process ids of an end's sidecars. */
@@ -103,6 +118,6 @@ export class Stage {
     };
     writeFileSync(config, JSON.stringify(settings, undefined, 2));
     const main = fileURLToPath(new URL('../dist/cli/main.js', import.meta.url));
-    return startNode(side, [main, 'sidecar', '--config', config]);
+    return startNode(side, [main, 'sidecar', '--config', config], 'ignore');
   }
 }
