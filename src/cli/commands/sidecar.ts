@@ -9,6 +9,6 @@ export function addSidecarCommand(program: Command, finish: (code: number) => vo
     .option('--check', 'validate the configuration, report every problem, and exit', false)
     .action(async (options: { config: string; check: boolean }) => {
       const { runSidecar } = await import('../../apps/sidecar/main.ts');
-      finish(await runSidecar({ configFile: options.config, check: options.check }));
+      finish(await runSidecar({ configPath: options.config, check: options.check }));
     });
 }

@@ -36,7 +36,7 @@ export async function runDemo(options: DemoOptions): Promise<boolean> {
   const interrupt = (): void => {
     interrupted.abort();
   };
-  process.once('SIGINT', interrupt).once('SIGTERM', interrupt);
+  for (const signal of endings) process.once(signal, interrupt);
   print(styled('bold', 'Two applications, two sidecars, one machine.'));
   try {
     await Promise.race([play(options, directory, processes, story), abortOf(interrupted.signal)]);
@@ -47,7 +47,7 @@ export async function runDemo(options: DemoOptions): Promise<boolean> {
     printError(`\nsidekey demo: ${complaint(error)}`);
     return false;
   } finally {
-    process.off('SIGINT', interrupt).off('SIGTERM', interrupt);
+    for (const signal of endings) process.off(signal, interrupt);
     await processes.killAll();
     await rm(directory, { recursive: true, force: true });
   }
@@ -109,3 +109,5 @@ function abortOf(signal: AbortSignal): Promise<never> {
 function complaint(error: unknown): string {
   return error instanceof StepFailedError ? error.message : describeFailure(error);
 }
+
+const endings = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;

@@ -14,9 +14,9 @@ export function keyPatterns(owner: string, key: KeyObject): readonly Pattern[] {
   const scalar = Buffer.from(sec1.subarray(7, 39));
   const pemLine = Buffer.from(exportPkcs8Pem(key)).toString('latin1').split('\n')[2] ?? '';
   return [
-    { name: `${owner}: scalar`, bytes: scalar },
-    { name: `${owner}: scalar, as OpenSSL keeps it`, bytes: Buffer.from(scalar).reverse() },
-    { name: `${owner}: DER`, bytes: key.export({ format: 'der', type: 'pkcs8' }) },
-    { name: `${owner}: PEM`, bytes: Buffer.from(pemLine, 'latin1') },
+    { name: `${owner}, as written`, bytes: scalar },
+    { name: `${owner}, as OpenSSL computes with it`, bytes: Buffer.from(scalar).reverse() },
+    { name: `${owner}, key file in DER`, bytes: key.export({ format: 'der', type: 'pkcs8' }) },
+    { name: `${owner}, key file in PEM`, bytes: Buffer.from(pemLine, 'latin1') },
   ];
 }

@@ -17,6 +17,7 @@ export interface DemoProcess {
 /** Every process the demo started; `killAll` leaves none behind. */
 export class ProcessGroup {
   readonly #processes = new Set<DemoProcess>();
+  #closed = false;
 
   /** Starts `sidekey` itself with other arguments. */
   startSidekey(name: string, args: readonly string[]): DemoProcess {
@@ -56,11 +57,17 @@ export class ProcessGroup {
     await exited;
   }
 
+  /** Kills what runs, and lets nothing be started any more. */
   async killAll(): Promise<void> {
+    this.#closed = true;
     await Promise.all([...this.#processes].map((victim) => this.kill(victim)));
   }
 
   #keep(name: string, child: ChildProcess): DemoProcess {
+    if (this.#closed) {
+      child.kill('SIGKILL');
+      throw new StepFailedError(`${name} was not started: the demo is over`);
+    }
     let output = '';
     let errors = '';
     child.stdout?.setEncoding('utf8').on('data', (text: string) => {

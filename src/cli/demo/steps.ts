@@ -26,6 +26,7 @@ export async function showHandshake(stage: Stage): Promise<void> {
   }
   story.fact('negotiated', `${answer.version}, ${answer.suite}, ${answer.group ?? 'no group'}`);
   story.fact('ALPN', answer.alpn ?? 'none');
+  story.fact('in the log of till', `handshake ${answer.handshakeId}`);
   story.fact('client sees', answer.peerIdentity ?? 'nobody');
   story.fact('server sees', answer.seenByServer);
   check(answer.version === 'TLSv1.2', 'the version is not TLS 1.2');
@@ -72,13 +73,11 @@ export async function searchApplications(stage: Stage): Promise<void> {
       ...patterns,
       { name: 'planted bytes', bytes: planted },
     ]);
-    const { story } = stage;
     const keysFound = result.found.filter((name) => name !== 'planted bytes');
-    story.fact(application.name, `${mebibytes(result.searchedBytes)} searched, stopped meanwhile`);
-    story.fact(
-      '',
-      `key bytes found: ${String(keysFound.length)} of ${String(patterns.length)} forms searched`,
-    );
+    const count = `${String(keysFound.length)} of ${String(patterns.length)}`;
+    const { story } = stage;
+    story.fact(application.name, `${mebibytes(result.searchedBytes)}, standing still meanwhile`);
+    story.fact('', `key bytes found in application memory: ${count} searched`);
     check(
       result.found.includes('planted bytes'),
       'the search missed bytes planted in the application',
@@ -91,7 +90,7 @@ export async function searchApplications(stage: Stage): Promise<void> {
   searchSidecar(stage, stage.sidecars[1], tillKey);
   check(hits.length === 0, `found in an application: ${hits.join(', ')}`);
   stage.story.proves(
-    `key bytes found in application memory: 0 of ${String(patterns.length)} forms searched`,
+    `key bytes found in application memory: 0 of ${String(patterns.length)} searched`,
   );
 }
 
@@ -101,10 +100,7 @@ function searchSidecar(
   patterns: ReturnType<typeof keyPatterns>,
 ): void {
   const result = searchMemory(sidecar.pid, patterns);
-  stage.story.fact(
-    sidecar.name,
-    `its own key, by the same search: ${result.found.length > 0 ? 'found' : 'not found'}`,
-  );
+  stage.story.fact(sidecar.name, `by the same search: ${result.found.join('; ') || 'nothing'}`);
   check(result.found.length > 0, 'the search does not even find the key where it is');
 }
 

@@ -10,7 +10,9 @@ import { answerRequests, settings } from './channel.ts';
 import { applicationSettings, clientRequest } from './messages.ts';
 
 const { sidecar } = applicationSettings.parse(settings());
-const offload = createOffload({ address: sidecar });
+// Patience is for sidecars that come back. The last step of the demo waits this long for one that
+// does not.
+const offload = createOffload({ address: sidecar, timeouts: { sidecarMs: 1500 } });
 const kept: Buffer[] = [];
 
 answerRequests(async (message) => {
