@@ -36,6 +36,7 @@ export class Admission {
   readonly #held = new Map<string, number>();
   readonly #waiting: Waiter[] = [];
   #inFlight = 0;
+  #granting = false;
 
   constructor(options: AdmissionOptions) {
     this.#options = options;
@@ -101,13 +102,20 @@ export class Admission {
     };
   }
 
+  /** Whoever is granted a slot may release it before he returns: then the loop below goes on. */
   #grantNext(): void {
-    while (this.#inFlight < this.#options.slots) {
-      const next = this.#nextInLine();
-      if (next === undefined) return;
-      next.cancelTimer();
-      this.#remove(next);
-      next.granted(this.#take(next.caller));
+    if (this.#granting) return;
+    this.#granting = true;
+    try {
+      while (this.#inFlight < this.#options.slots) {
+        const next = this.#nextInLine();
+        if (next === undefined) return;
+        next.cancelTimer();
+        this.#remove(next);
+        next.granted(this.#take(next.caller));
+      }
+    } finally {
+      this.#granting = false;
     }
   }
 

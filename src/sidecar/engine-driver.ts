@@ -15,6 +15,8 @@ export interface EngineOperations {
   /** A promise only where the work is done elsewhere: everything else goes on at once. */
   sign(action: SignAction): Uint8Array | Promise<Uint8Array>;
   verify(action: VerifyChainAction): ChainVerdict;
+  /** Something broke while nobody was calling: after a signature made elsewhere. */
+  broken(error: unknown): void;
 }
 
 /** Where a handshake stands after the bytes it was given. */
@@ -121,15 +123,17 @@ export class EngineDriver {
   }
 
   #await(signature: Promise<Uint8Array>, answer: (progress: Progress) => void): void {
-    // The rejection is handled here; what `answer` throws is the process's to see.
-    void signature.then(
-      (bytes) => {
-        if (!this.#ended) this.#perform(this.#handshake.signed(bytes), answer);
-      },
-      () => {
-        if (!this.#ended) this.#perform(this.#signingFailed(), answer);
-      },
-    );
+    signature
+      .then(
+        (bytes) => () => this.#handshake.signed(bytes),
+        () => () => this.#signingFailed(),
+      )
+      .then((proceed) => {
+        if (!this.#ended) this.#perform(proceed(), answer);
+      })
+      .catch((error: unknown) => {
+        this.#operations.broken(error);
+      });
   }
 
   /** What a key backend says about its failure stays out of messages: it may quote its input. */

@@ -72,7 +72,12 @@ export class OffloadedHandshake {
   #signing: LocalIdentity | undefined;
 
   /** Throws `ServiceError` if the caller asks for what it may not have. */
-  constructor(request: HandshakeRequest, caller: Caller, services: HandshakeServices) {
+  constructor(
+    request: HandshakeRequest,
+    caller: Caller,
+    services: HandshakeServices,
+    onBroken: (error: unknown) => void,
+  ) {
     this.#request = request;
     this.#services = services;
     this.#trustGeneration = services.trust.generation;
@@ -100,6 +105,7 @@ export class OffloadedHandshake {
         this.#peer = peer;
         return verdict;
       },
+      broken: onBroken,
     });
   }
 

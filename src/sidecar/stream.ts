@@ -1,6 +1,6 @@
 import type { ServerDuplexStream } from '@grpc/grpc-js';
 import type { Logger } from 'pino';
-import { ServiceError, type StatusName, toStatus } from '../rpc/errors.ts';
+import { ServiceError, toStatus } from '../rpc/errors.ts';
 import type { HandshakeFailure } from '../tls/config.ts';
 import type { Admission, Slot, Waiting } from './admission.ts';
 import { type Caller, presentedTokens } from './callers.ts';
@@ -13,8 +13,17 @@ import {
   encodeResponse,
   type IncomingMessage,
   type OutgoingMessage,
-  type ReportedFailure,
 } from './session-messages.ts';
+import {
+  draining,
+  errorOf,
+  internalError,
+  outOfOrder,
+  reportOf,
+  timedOut,
+  withHandshake,
+} from './stream-errors.ts';
+import { type Deadline, StreamTimer } from './stream-timer.ts';
 
 /** A stream of SetUpSession; messages are still bytes. */
 export type SessionCall = ServerDuplexStream<Buffer, Buffer>;
@@ -103,9 +112,13 @@ export class SessionStream {
         this.#refuse(error);
         return;
       }
-      this.#services.log.error({ err: error }, 'handshake stream broke');
-      this.#refuse(new ServiceError('INTERNAL', 'internal_error', 'the sidecar made a mistake'));
+      this.#broke(error);
     }
+  }
+
+  #broke(error: unknown): void {
+    this.#services.log.error({ err: error }, 'handshake stream broke');
+    this.#refuse(internalError());
   }
 
   #dispatch(message: IncomingMessage): void {
@@ -163,7 +176,9 @@ export class SessionStream {
     const { request } = attempt;
     let handshake: OffloadedHandshake;
     try {
-      handshake = new OffloadedHandshake(request, caller, this.#services.handshakes);
+      handshake = new OffloadedHandshake(request, caller, this.#services.handshakes, (error) => {
+        this.#broke(error);
+      });
     } catch (error) {
       slot.release();
       throw error;
@@ -378,7 +393,7 @@ export class SessionStream {
     const { attempt } = state;
     const reason = attempt.heardPeer ? 'caller_left' : 'peer_sent_nothing';
     this.#count(attempt, 'cancelled', reason);
-    this.#services.log.debug(
+    this.#services.log[isSilent(attempt) ? 'debug' : 'info'](
       { handshake: attempt.id, caller: attempt.caller?.id, role: attempt.request.role, reason },
       'handshake cancelled',
     );
@@ -406,7 +421,7 @@ export class SessionStream {
   }
 
   #logFailure(attempt: Attempt, failure: HandshakeFailure): void {
-    const silent = failure.kind === 'peer_closed' && !attempt.heardPeer;
+    const silent = isSilent(attempt);
     this.#count(attempt, 'failed', failure.reason);
     this.#services.log[silent ? 'debug' : 'info'](
       {
@@ -468,87 +483,13 @@ type State =
 
 type Started = Extract<State, { attempt: Attempt }>;
 
-type Deadline = 'handshake' | 'start' | 'peer';
-
-/** The two deadlines of a stream: for the whole handshake, and for the next message. */
-class StreamTimer {
-  readonly #expired: (deadline: Deadline) => void;
-  #limit: NodeJS.Timeout | undefined;
-  #wait: NodeJS.Timeout | undefined;
-
-  constructor(expired: (deadline: Deadline) => void) {
-    this.#expired = expired;
-  }
-
-  limit(delayMs: number): void {
-    clearTimeout(this.#limit);
-    this.#limit = setTimeout(this.#expired, delayMs, 'handshake');
-  }
-
-  unlimit(): void {
-    clearTimeout(this.#limit);
-  }
-
-  wait(deadline: 'start' | 'peer', delayMs: number): void {
-    clearTimeout(this.#wait);
-    this.#wait = setTimeout(this.#expired, delayMs, deadline);
-  }
-
-  stopWaiting(): void {
-    clearTimeout(this.#wait);
-  }
-
-  close(): void {
-    clearTimeout(this.#limit);
-    clearTimeout(this.#wait);
-  }
+/** Port scans and health checks of load balancers connect and say nothing: no news for a log. */
+function isSilent({ heardPeer, request }: Attempt): boolean {
+  return request.role === 'server' && !heardPeer;
 }
 
 function isPending(state: State): boolean {
   return state.tag === 'Queued' || (state.tag === 'Running' && state.pending);
-}
-
-function reportOf(failure: HandshakeFailure): ReportedFailure {
-  return {
-    status: statusOf(failure.kind),
-    reason: failure.reason,
-    message: failure.message,
-    handshake: failure,
-  };
-}
-
-function statusOf(kind: HandshakeFailure['kind']): StatusName {
-  switch (kind) {
-    case 'peer':
-    case 'peer_alert':
-    case 'peer_closed':
-      return 'ABORTED';
-    case 'local':
-      return 'INTERNAL';
-  }
-}
-
-function errorOf({ status, reason, message }: ReportedFailure, handshakeId: string): ServiceError {
-  return new ServiceError(status, reason, message, { handshakeId });
-}
-
-function withHandshake(error: ServiceError, handshakeId: string): ServiceError {
-  const { status, reason, message, retryAfterMs } = error;
-  return new ServiceError(status, reason, message, { retryAfterMs, handshakeId });
-}
-
-function outOfOrder(message: string): ServiceError {
-  return new ServiceError('FAILED_PRECONDITION', 'out_of_order', message);
-}
-
-function timedOut(reason: string, message: string): ServiceError {
-  return new ServiceError('DEADLINE_EXCEEDED', reason, message);
-}
-
-function draining(): ServiceError {
-  return new ServiceError('UNAVAILABLE', 'draining', 'the sidecar is shutting down', {
-    retryAfterMs: 1000,
-  });
 }
 
 /** Streams are used again to save their set-up, not to live for ever. */

@@ -1,0 +1,217 @@
+import { expect } from 'chai';
+import { ConfigurationError, parseSidecarConfig } from '../../src/sidecar/index.ts';
+
+const minimal = `listen:
+  - address: unix:./s.sock
+identities:
+  web: { certificate: web.pem, privateKey: web.key }
+trust: { bundle: roots.pem }
+`;
+
+function problemsOf(text: string): readonly string[] {
+  try {
+    parseSidecarConfig(text, '/etc/sidekey/sidecar.yaml');
+  } catch (error) {
+    if (error instanceof ConfigurationError) return error.problems;
+    throw error;
+  }
+  throw new Error('the configuration is accepted');
+}
+
+describe('parseSidecarConfig', () => {
+  it('fills in every default', () => {
+    const config = parseSidecarConfig(minimal, '/etc/sidekey/sidecar.yaml');
+    expect(config.listen).to.deep.equal([
+      { address: { kind: 'unix', path: '/etc/sidekey/s.sock' }, mode: 0o600, allow: [] },
+    ]);
+    expect(config.identities).to.deep.equal([
+      {
+        name: 'web',
+        certificate: '/etc/sidekey/web.pem',
+        privateKey: '/etc/sidekey/web.key',
+        isDefault: false,
+      },
+    ]);
+    expect(config.trustBundle).to.equal('/etc/sidekey/roots.pem');
+    expect(config.tls).to.deep.include({
+      clientAuth: 'require',
+      handshakeTimeoutMs: 10_000,
+      firstMessageTimeoutMs: 5000,
+      idleTimeoutMs: 3000,
+      requireExtendedMasterSecret: false,
+      requireRenegotiationInfo: true,
+      unknownServerName: 'default',
+      sessionTickets: true,
+      ticketLifetimeSeconds: 3600,
+      namedGroups: [23, 29, 24],
+    });
+    expect(config.tls.cipherSuites).to.have.length(6);
+    expect(config.limits).to.deep.include({ handshakes: 512, queue: 1024, callerShare: 0.25 });
+    expect(config.admin).to.equal(undefined);
+    expect(config.reflection).to.equal(false);
+  });
+
+  it('reads what is set', () => {
+    const config = parseSidecarConfig(
+      `listen:
+  - address: unix:///run/sidekey/s.sock
+    mode: "0660"
+    group: 1000
+    allow:
+      - { uid: 1000, identities: [web] }
+      - { tokenFile: ./web.token, identities: [web] }
+  - address: "[::1]:9000"
+    allow: [{ tokenFile: web.token, identities: [web] }]
+identities:
+  web: { certificate: web.pem, privateKey: web.key, default: true }
+trust: { bundle: roots.pem }
+tls:
+  handshakeTimeout: 500ms
+  ticketLifetime: 10m
+  cipherSuites: [TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384, TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256]
+  namedGroups: [x25519]
+`,
+      '/etc/sidekey/sidecar.yaml',
+    );
+    expect(config.listen[0]).to.deep.equal({
+      address: { kind: 'unix', path: '/run/sidekey/s.sock' },
+      mode: 0o660,
+      group: 1000,
+      allow: [
+        { uid: 1000, identities: ['web'] },
+        { tokenFile: '/etc/sidekey/web.token', identities: ['web'] },
+      ],
+    });
+    expect(config.listen[1]?.address).to.deep.equal({ kind: 'tcp', host: '::1', port: 9000 });
+    expect(config.tls.handshakeTimeoutMs).to.equal(500);
+    expect(config.tls.ticketLifetimeSeconds).to.equal(600);
+    expect(config.tls.cipherSuites.map(({ code }) => code)).to.deep.equal([0xc030, 0xc02b]);
+    expect(config.tls.namedGroups).to.deep.equal([29]);
+  });
+
+  it('names every problem with its line', () => {
+    const problems = problemsOf(`listen:
+  - address: sidecar.sock
+    mode: 0660
+    alow: []
+identities:
+  web:
+    certificate: web.pem
+trust: { bundle: roots.pem }
+tls:
+  minVersion: TLSv1.3
+  handshakeTimeout: 10
+  cipherSuites: [TLS_RSA_WITH_NULL_MD5]
+limits: { handshakes: 0 }
+extra: 1
+`);
+    const places = problems.map((problem) => problem.split(': ').slice(0, 2).join(': '));
+    expect(places).to.have.members([
+      '/etc/sidekey/sidecar.yaml:2: listen[0].address',
+      '/etc/sidekey/sidecar.yaml:3: listen[0].mode',
+      '/etc/sidekey/sidecar.yaml:4: listen[0]',
+      '/etc/sidekey/sidecar.yaml:7: identities.web.privateKey',
+      '/etc/sidekey/sidecar.yaml:10: tls.minVersion',
+      '/etc/sidekey/sidecar.yaml:11: tls.handshakeTimeout',
+      '/etc/sidekey/sidecar.yaml:12: tls.cipherSuites[0]',
+      '/etc/sidekey/sidecar.yaml:13: limits.handshakes',
+      '/etc/sidekey/sidecar.yaml:14: unknown setting "extra"',
+    ]);
+  });
+
+  const cases = [
+    { name: 'text that is not YAML', text: 'a: [', problem: ':1: Flow sequence' },
+    { name: 'a setting given twice', text: 'listen: []\nlisten: []', problem: ':2: Map keys' },
+    { name: 'an empty file', text: '', problem: 'expected a map of settings' },
+    { name: 'a list', text: '- 1', problem: ':1: expected a map of settings' },
+    {
+      name: 'aliases, which can make a small file large',
+      text: `a: &a [1]\nb: *a\n`,
+      problem: 'Alias',
+    },
+    {
+      name: 'a listener without address',
+      text: minimal.replace('address: unix:./s.sock', 'mode: "0600"'),
+      problem: ':2: listen[0].address: Invalid input',
+    },
+    {
+      name: 'an address beyond this host',
+      text: minimal.replace('unix:./s.sock', '0.0.0.0:80'),
+      problem: ':2: listen[0].address: is not a loopback address',
+    },
+    {
+      name: 'a TCP listener without tokens',
+      text: minimal.replace('unix:./s.sock', '127.0.0.1:80'),
+      problem: 'a TCP listener cannot see who calls',
+    },
+    {
+      name: 'a uid rule on TCP',
+      text: minimal.replace(
+        'unix:./s.sock',
+        '127.0.0.1:80\n    allow: [{ uid: 1, tokenFile: t, identities: [web] }]',
+      ),
+      problem: ':3: listen[0].allow[0].uid: cannot be seen over TCP',
+    },
+    {
+      name: 'a rule that lets everybody in',
+      text: minimal.replace('s.sock', 's.sock\n    allow: [{ identities: [web] }]'),
+      problem: ':3: listen[0].allow[0]: needs a uid',
+    },
+    {
+      name: 'a rule for an identity that is not there',
+      text: minimal.replace('s.sock', 's.sock\n    allow: [{ uid: 1, identities: [wbe] }]'),
+      problem: ':3: listen[0].allow[0].identities[0]: no identity is called "wbe"',
+    },
+    {
+      name: 'two listeners on one socket',
+      text: minimal.replace('s.sock', 's.sock\n  - address: unix:./s.sock'),
+      problem: ':3: listen[1].address: is used by another listener',
+    },
+    {
+      name: 'two defaults',
+      text: minimal.replace(
+        'web.key }',
+        'web.key, default: true }\n  b: { certificate: b, privateKey: b, default: true }',
+      ),
+      problem: ':5: identities.b.default: "web" is the default already',
+    },
+    {
+      name: 'a name no rule could hold',
+      text: minimal.replace('web:', '"a b":'),
+      problem: ':4: identities.a b: names are letters',
+    },
+    {
+      name: 'no identities',
+      text: minimal
+        .replace('{ certificate: web.pem, privateKey: web.key }', '')
+        .replace('  web:', '  {}'),
+      problem: 'identities: must hold at least one identity',
+    },
+    {
+      name: 'metrics for everybody',
+      text: `${minimal}admin: { address: "0.0.0.0:9464" }\n`,
+      problem: ':6: admin.address: is not a loopback address',
+    },
+    {
+      name: 'tickets that live too long',
+      text: `${minimal}tls: { ticketLifetime: 24h }\n`,
+      problem: ':6: tls.ticketLifetime: must not be longer than 12h',
+    },
+  ];
+  for (const { name, text, problem } of cases) {
+    it(`refuses ${name}`, () => {
+      expect(problemsOf(text).join('\n')).to.contain(problem);
+    });
+  }
+
+  it('lets those who insist listen beyond this host', () => {
+    const config = parseSidecarConfig(
+      minimal.replace(
+        'unix:./s.sock',
+        '0.0.0.0:80\n    dangerouslyAllowRemote: true\n    allow: [{ tokenFile: t, identities: [web] }]',
+      ) + 'admin: { address: "0.0.0.0:9464", dangerouslyAllowRemote: true }\n',
+      'sidecar.yaml',
+    );
+    expect(config.listen[0]?.address).to.deep.equal({ kind: 'tcp', host: '0.0.0.0', port: 80 });
+  });
+});
