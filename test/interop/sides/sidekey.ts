@@ -1,0 +1,125 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import type { Fixture, IdentityFiles } from '../fixture.ts';
+import { keyNames } from '../peer.ts';
+import type { HandshakeView } from '../peer.ts';
+import { Daemon, run, tail } from '../processes.ts';
+import type { OurSide } from './our-side.ts';
+
+/** The built commands, as a user runs them: a sidecar for each role, `serve` and `connect`. */
+export async function sidekeySide(fixture: Fixture): Promise<OurSide> {
+  const [serverSidecar, clientSidecar] = await Promise.all([
+    startSidecar(fixture, 'server'),
+    startSidecar(fixture, 'client'),
+  ]);
+  return {
+    name: 'Sidekey',
+    async startServer(row, { alpn = [], mode = 'www' } = {}) {
+      const daemon = await Daemon.printing(/^listening \S+:\d+$/m, process.execPath, [
+        ...[mainFile, 'serve', '--sidecar', serverSidecar.address, '--listen', '127.0.0.1:0'],
+        ...[`--${mode}`, '--identity', row.key],
+        ...['--client-auth', row.clientCertificate ? 'require' : 'none'],
+        ...(alpn.length === 0 ? [] : ['--alpn', alpn.join(',')]),
+      ]);
+      return {
+        port: Number(/^listening \S+:(\d+)$/m.exec(daemon.output)?.[1]),
+        readPage: (page) => {
+          const json = /\{[\s\S]*\}/.exec(page)?.[0];
+          if (json === undefined) throw new Error(`no handshake described: ${tail(page)}`);
+          return readReport(json);
+        },
+        stop: () => daemon.stop(),
+      };
+    },
+    async connect(row, { alpn = [], answerEnd, ...target }) {
+      const { code, stdout, stderr } = await run(
+        process.execPath,
+        [
+          ...[mainFile, 'connect', `127.0.0.1:${String(target.port)}`],
+          ...['--sidecar', clientSidecar.address, '--servername', target.serverName],
+          ...['--identity', row.key, '--show', '--close-after', '100ms'],
+          ...(alpn.length === 0 ? [] : ['--alpn', alpn.join(',')]),
+        ],
+        {
+          input: target.request,
+          keepInputOpen: true,
+          ...(answerEnd === undefined ? {} : { endInputWhen: answerEnd }),
+        },
+      );
+      if (code !== 0) throw new Error(`sidekey connect: ${tail(stderr)}`);
+      const report = stderr.split('\n').find((line) => line.startsWith('{'));
+      if (report === undefined) throw new Error(`sidekey connect --show: ${tail(stderr)}`);
+      return { answer: stdout, view: readReport(report) };
+    },
+    async close() {
+      await Promise.all([serverSidecar.daemon.stop(), clientSidecar.daemon.stop()]);
+    },
+  };
+}
+
+export interface RunningSidecar {
+  /** For `--sidecar`. */
+  readonly address: string;
+  readonly daemon: Daemon;
+}
+
+/** Starts the built sidecar with the three identities of one role, each named after its key. */
+export async function startSidecar(
+  fixture: Fixture,
+  role: 'client' | 'server',
+  moreSettings = '',
+): Promise<RunningSidecar> {
+  const directory = path.join(fixture.directory, `sidecar-${role}`);
+  mkdirSync(directory);
+  const socket = path.join(directory, 'sidecar.sock');
+  const identities = keyNames.map((key) => identitySettings(key, fixture[role][key]));
+  const configuration = path.join(directory, 'sidecar.yaml');
+  writeFileSync(
+    configuration,
+    `state: ./state
+listen:
+  - address: unix:${socket}
+identities:
+${identities.join('')}trust:
+  bundle: ${fixture.rootsFile}
+tls:
+  clientAuth: none
+${moreSettings}`,
+  );
+  const daemon = await Daemon.printing(/"ready"|listening|ready/, process.execPath, [
+    ...[mainFile, 'sidecar', '--config', configuration],
+  ]);
+  return { address: `unix:${socket}`, daemon };
+}
+
+function identitySettings(name: string, identity: IdentityFiles): string {
+  return `  ${name}:
+    certificate: ${identity.certificateFile}
+    privateKey: ${identity.privateKeyFile}
+${name === 'ecdsa' ? '    default: true\n' : ''}`;
+}
+
+/** Reads the JSON of `connect --show` and of `serve --www`. */
+function readReport(json: string): HandshakeView {
+  const report: unknown = JSON.parse(json);
+  const field = (name: string): unknown =>
+    typeof report === 'object' && report !== null
+      ? new Map<string, unknown>(Object.entries(report)).get(name)
+      : undefined;
+  const text = (name: string): string => {
+    const value = field(name);
+    return typeof value === 'string' ? value : 'none';
+  };
+  return {
+    version: text('version'),
+    suite: text('suite'),
+    resumed: field('resumed') === true,
+    alpn: text('alpn'),
+    group: text('group'),
+    ...(field('serverName') === undefined ? {} : { serverName: text('serverName') }),
+    peer: text('peerIdentity'),
+  };
+}
+
+/** The built command; the harness shows what users get. */
+export const mainFile = path.join(import.meta.dirname, '../../../dist/cli/main.js');
