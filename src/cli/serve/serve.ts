@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import type { Socket } from 'node:net';
 import { createOffload, type OffloadOptions, type OffloadSocket } from '../../offload/index.ts';
 import { type Endpoint, formatEndpoint } from '../arguments.ts';
 import { reportConnection } from '../connection-report.ts';
@@ -42,6 +43,8 @@ export async function serve(options: ServeOptions): Promise<void> {
       handle(socket);
     },
   );
+  // Looked up while the connection is there, so that it can be told when it is not.
+  server.on('connection', (raw: Socket) => raw.remoteAddress);
   server.on('tlsClientError', (error: Error, socket: OffloadSocket) => {
     printError(`handshake with ${peerOf(socket)} failed: ${describeFailure(error)}`);
   });
