@@ -1,82 +1,16 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import type { AlertName } from '../../src/tls/alert.ts';
-import type { ClientSession, Handshake } from '../../src/tls/config.ts';
 import { ContentType, HandshakeType } from '../../src/tls/registries.ts';
-import { actionLines, type ConnectionLog } from '../support/flight-log.ts';
 import {
   messagePart,
   partBytes,
-  peerParts,
   recordOf,
-  repeatCall,
   runEngine,
-  type Outcome,
   type PeerPart,
 } from '../support/flight-replay.ts';
-import { loadFlight, ScenarioEngines, scenarios, type Scenario } from '../vectors/scenarios.ts';
-
-/**
- * A recorded handshake of which something the peer said is changed. All it says before its Finished
- * is covered by that, so no change may lead to keys; and whatever it is, the answer is one alert at
- * most, and silence after it.
- */
-interface Mutation {
-  readonly name: string;
-  readonly parts: readonly PeerPart[];
-}
-
-/** The last connection of a scenario, as often as wanted. */
-class Subject {
-  readonly connection: ConnectionLog;
-  readonly parts: readonly PeerPart[];
-  readonly #scenario: Scenario;
-  readonly #earlier: readonly ConnectionLog[];
-  readonly #credential: readonly Uint8Array[];
-
-  constructor(scenario: Scenario) {
-    const { credential, connections } = loadFlight(scenario);
-    const last = connections.at(-1);
-    if (last === undefined) throw new Error(`${scenario.name} is empty`);
-    this.#scenario = scenario;
-    this.#credential = credential;
-    this.#earlier = connections.slice(0, -1);
-    this.connection = last;
-    this.parts = peerParts(last);
-  }
-
-  engine(): Handshake {
-    const engines = new ScenarioEngines(this.#scenario, this.#credential);
-    let session: ClientSession | undefined;
-    for (const { calls } of this.#earlier) {
-      const engine = engines.next(session);
-      for (const action of calls.flatMap((call) => repeatCall(engine, call))) {
-        if (action.type === 'established') session = action.result.session;
-      }
-    }
-    return engines.next(session);
-  }
-
-  run(...pieces: readonly Uint8Array[]): Outcome {
-    return runEngine(this.engine(), this.connection, pieces);
-  }
-
-  /** Checks what has to be true of every mutation; returns the alert, if it came to one. */
-  refuse({ name, parts }: Mutation): string | undefined {
-    const engine = this.engine();
-    const outcome = runEngine(engine, this.connection, [partBytes(parts)]);
-    expect(outcome.result, name).to.equal(undefined);
-    expect(outcome.alerts, name).to.equal(outcome.failure === undefined ? 0 : 1);
-    expect(outcome.failure?.alert, name).not.to.equal('internal_error');
-    if (outcome.failure !== undefined) {
-      const again = actionLines(engine.receive(Uint8Array.of(22, 3, 3, 0, 4, 14, 0, 0, 0)));
-      expect(again, name).to.deep.equal(
-        actionLines([{ type: 'failed', failure: outcome.failure }]),
-      );
-    }
-    return outcome.failure?.alert;
-  }
-}
+import { FlightSubject, outcomeLines, type Mutation } from '../support/flight-subject.ts';
+import { scenarios } from '../vectors/scenarios.ts';
 
 const withoutPart = (parts: readonly PeerPart[], index: number): readonly PeerPart[] =>
   parts.toSpliced(index, 1);
@@ -114,6 +48,21 @@ function* insertions(
         parts: parts.toSpliced(index, 0, part),
       };
     }
+  }
+}
+
+/** Every message in two records with another record between them. */
+function* interruptions(parts: readonly PeerPart[], by: Uint8Array): Generator<Mutation> {
+  for (const [index, part] of parts.entries()) {
+    if (part.kind !== 'message') continue;
+    const half = Math.ceil(part.raw.length / 2);
+    const records = [
+      recordOf(22, part.raw.subarray(0, half)),
+      by,
+      recordOf(22, part.raw.subarray(half)),
+    ];
+    const interrupted: PeerPart = { kind: 'record', bytes: Buffer.concat(records) };
+    yield { name: `part ${String(index)} interrupted`, parts: parts.with(index, interrupted) };
   }
 }
 
@@ -193,7 +142,7 @@ const order: readonly AlertName[] = [
 
 for (const scenario of scenarios.filter(({ ends }) => ends === 'established')) {
   describe(`changed flight ${scenario.name} (RFC 5246 §7.2.2, §7.3)`, () => {
-    const subject = new Subject(scenario);
+    const subject = new FlightSubject(scenario);
     const { parts } = subject;
 
     it('is still the recorded one when every message has its own record', () => {
@@ -228,6 +177,34 @@ for (const scenario of scenarios.filter(({ ends }) => ends === 'established')) {
       }
     });
 
+    for (const [what, by] of [
+      ['ChangeCipherSpec', recordOf(20, Uint8Array.of(1))],
+      ['application data', recordOf(23, Uint8Array.of(1))],
+    ] as const) {
+      it(`is refused with ${what} inside a message (RFC 5246 §6.2.1)`, () => {
+        for (const mutation of interruptions(parts, by)) {
+          expect(subject.refuse(mutation), mutation.name).to.equal('unexpected_message');
+        }
+      });
+    }
+
+    it('is the same with a warning inside any message', () => {
+      const whole = outcomeLines(subject.run(partBytes(parts)));
+      const noRenegotiation = recordOf(ContentType.alert, Uint8Array.of(1, 100));
+      for (const mutation of interruptions(parts, noRenegotiation)) {
+        expect(outcomeLines(subject.run(partBytes(mutation.parts))), mutation.name).to.deep.equal(
+          whole,
+        );
+      }
+    });
+
+    it('is refused with a message begun before ChangeCipherSpec and ended after it', () => {
+      const ccs = parts.findIndex((part) => part.kind === 'record');
+      const begun: PeerPart = { kind: 'record', bytes: recordOf(22, Uint8Array.of(20, 0)) };
+      const mutation = { name: 'Finished begun early', parts: parts.toSpliced(ccs, 0, begun) };
+      expect(subject.refuse(mutation)).to.equal('unexpected_message');
+    });
+
     it('is refused with any body of another length', () => {
       for (const mutation of resizings(parts)) subject.refuse(mutation);
     });
@@ -257,10 +234,10 @@ for (const scenario of scenarios.filter(({ ends }) => ends === 'established')) {
 
     it('is the same however it is cut in two', () => {
       const bytes = partBytes(parts);
-      const whole = actionsOf(subject.run(bytes));
+      const whole = outcomeLines(subject.run(bytes));
       for (let cut = 1; cut < bytes.length; cut += 19) {
         const outcome = subject.run(bytes.subarray(0, cut), bytes.subarray(cut));
-        expect(actionsOf(outcome), `cut at ${String(cut)}`).to.deep.equal(whole);
+        expect(outcomeLines(outcome), `cut at ${String(cut)}`).to.deep.equal(whole);
       }
     });
 
@@ -285,14 +262,4 @@ for (const scenario of scenarios.filter(({ ends }) => ends === 'established')) {
       }
     });
   });
-}
-
-/** All that must not depend on how bytes arrive. */
-function actionsOf({ result, failure, sent, trailingBytes }: Outcome): readonly string[] {
-  const lines = [Buffer.from(sent).toString('hex')];
-  if (result !== undefined) {
-    lines.push(...actionLines([{ type: 'established', result, trailingBytes }]));
-  }
-  if (failure !== undefined) lines.push(...actionLines([{ type: 'failed', failure }]));
-  return lines;
 }

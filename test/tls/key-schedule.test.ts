@@ -164,6 +164,16 @@ describe('exportKeyingMaterial (RFC 5705 §4)', () => {
     expect(exported(bytesOf())).not.to.equal(exported());
   });
 
+  it("takes an empty label, which is nobody else's", () => {
+    const value = exportKeyingMaterial('sha256', master, clientRandom, serverRandom, {
+      label: '',
+      length: 32,
+    });
+    expect(plain(value)).to.equal(
+      plain(firstBlock('sha256', master, bytesOf(clientRandom, serverRandom))),
+    );
+  });
+
   it('gives as many bytes as asked for', () => {
     const value = exportKeyingMaterial('sha384', master, clientRandom, serverRandom, {
       label,
