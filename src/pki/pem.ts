@@ -90,6 +90,9 @@ function indexOf(bytes: Uint8Array, part: Uint8Array, from: number): number {
 }
 
 function decodeBase64(text: Uint8Array, label: string): Uint8Array {
+  if (text.includes(COLON)) {
+    throw malformed(`has header lines, as of an encrypted key, in ${label}`);
+  }
   // Upper bound first, in memory that is wiped when something is wrong.
   const out = Buffer.alloc(Math.ceil((text.length * 3) / 4));
   let bits = 0;
@@ -165,6 +168,7 @@ const LINE = 64;
 const LINE_FEED = 0x0a;
 const CARRIAGE_RETURN = 0x0d;
 const PADDING = 0x3d;
+const COLON = 0x3a;
 const INVALID = 0xff;
 
 const dashes = Buffer.from('-----', 'latin1');

@@ -1,4 +1,4 @@
-import { createDecipheriv, createHash, pbkdf2Sync } from 'node:crypto';
+import { createDecipheriv, hash, pbkdf2Sync } from 'node:crypto';
 import { concat, wipe } from '../bytes/bytes.ts';
 import { CertificateError } from './certificate-error.ts';
 import { type DerReader, Tag } from './der.ts';
@@ -51,9 +51,11 @@ export function pkcs12Kdf(
   const input = concat(fillBlocks(salt, blockBytes), fillBlocks(password, blockBytes));
   const out = Buffer.alloc(length);
   for (let written = 0; written < length;) {
-    let digest = createHash(hashName).update(diversifier).update(input).digest();
+    const seed = concat(diversifier, input);
+    let digest = hash(hashName, seed, 'buffer');
+    wipe(seed);
     for (let round = 1; round < iterations; round += 1) {
-      const next = createHash(hashName).update(digest).digest();
+      const next = hash(hashName, digest, 'buffer');
       digest.fill(0);
       digest = next;
     }
