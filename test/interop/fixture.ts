@@ -22,8 +22,8 @@ export interface Fixture {
   readonly rootsFile: string;
   readonly server: Readonly<Record<KeyName, IdentityFiles>>;
   readonly client: Readonly<Record<KeyName, IdentityFiles>>;
-  /** A server and client identity nobody has a reason to trust. */
-  readonly stranger: IdentityFiles;
+  /** Identities nobody has a reason to trust. */
+  readonly stranger: { readonly server: IdentityFiles; readonly client: IdentityFiles };
   remove(): void;
 }
 
@@ -56,7 +56,7 @@ export function createFixture(): Fixture {
     rootsFile,
     server: { ecdsa: ecdsa.server, rsa: rsa.server, ed25519: ed25519.server },
     client: { ecdsa: ecdsa.client, rsa: rsa.client, ed25519: ed25519.client },
-    stranger: createFamily(directory, 'stranger', 'ecdsa-p256').server,
+    stranger: createFamily(directory, 'stranger', 'ecdsa-p256'),
     remove: () => {
       rmSync(directory, { recursive: true, force: true });
     },

@@ -18,7 +18,7 @@ import { node } from './peers/node.ts';
 import { nss } from './peers/nss.ts';
 import { openssl } from './peers/openssl.ts';
 import { inParallel } from './pool.ts';
-import { sidekeySide } from './sides/sidekey.ts';
+import { builtCommand, sidekeySide } from './sides/sidekey.ts';
 import { stockSide } from './sides/stock.ts';
 import { formatTable } from './table.ts';
 
@@ -26,6 +26,7 @@ const usage = `Shakes hands with stock TLS peers, in both roles, and checks what
 
   --only WORD   peers and checks whose name has WORD in it
   --control     node:tls in the place of Sidekey: is it the harness or a peer that fails?
+  --command F   main file of the command; default: dist/cli/main.js
   --no-scan     leave nmap and testssl out
 `;
 
@@ -34,6 +35,7 @@ async function main(): Promise<number> {
     options: {
       only: { type: 'string', default: '' },
       control: { type: 'boolean', default: false },
+      command: { type: 'string', default: builtCommand },
       'no-scan': { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
     },
@@ -45,7 +47,7 @@ async function main(): Promise<number> {
   const startedAt = Date.now();
   const wanted = (name: string): boolean => name.toLowerCase().includes(values.only.toLowerCase());
   const fixture = createFixture();
-  const ours = values.control ? stockSide(fixture) : await sidekeySide(fixture);
+  const ours = values.control ? stockSide(fixture) : await sidekeySide(fixture, values.command);
   const bench = createBench(ours, fixture);
   const peers = await probeAll(allPeers.filter(({ name }) => wanted(name)));
   const checks = [...(values['no-scan'] ? [] : scannerChecks), ...allChecks].filter(

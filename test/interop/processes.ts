@@ -201,12 +201,18 @@ export function tail(text: string): string {
 function start(command: string, args: readonly string[], options: RunOptions): ChildProcess {
   const child = spawn(command, args, {
     cwd: options.directory,
-    env: { ...process.env, ...options.environment },
+    env: { ...bareEnvironment(), ...options.environment },
     stdio: ['pipe', 'pipe', 'pipe'],
   });
   running.add(child);
   child.on('close', () => running.delete(child));
   return child;
+}
+
+/** What is set around the harness shall not change how peers or sidecars behave. */
+function bareEnvironment(): Record<string, string | undefined> {
+  const { PATH, HOME, TMPDIR } = process.env;
+  return { PATH, HOME, TMPDIR, LANG: 'C.UTF-8' };
 }
 
 function accepts(port: number): Promise<boolean> {

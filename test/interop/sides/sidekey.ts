@@ -6,17 +6,21 @@ import type { HandshakeView } from '../peer.ts';
 import { Daemon, run, tail } from '../processes.ts';
 import type { OurSide } from './our-side.ts';
 
-/** The built commands, as a user runs them: a sidecar for each role, `serve` and `connect`. */
-export async function sidekeySide(fixture: Fixture): Promise<OurSide> {
+/**
+ * The built command, as a user runs it: a sidecar for each role, `serve` and `connect`.
+ *
+ * @param command - its main file, see `builtCommand`
+ */
+export async function sidekeySide(fixture: Fixture, command: string): Promise<OurSide> {
   const [serverSidecar, clientSidecar] = await Promise.all([
-    startSidecar(fixture, 'server'),
-    startSidecar(fixture, 'client'),
+    startSidecar(fixture, command, 'server'),
+    startSidecar(fixture, command, 'client'),
   ]);
   return {
     name: 'Sidekey',
     async startServer(row, { alpn = [], mode = 'www' } = {}) {
       const daemon = await Daemon.printing(/^listening \S+:\d+$/m, process.execPath, [
-        ...[mainFile, 'serve', '--sidecar', serverSidecar.address, '--listen', '127.0.0.1:0'],
+        ...[command, 'serve', '--sidecar', serverSidecar.address, '--listen', '127.0.0.1:0'],
         ...[`--${mode}`, '--identity', row.key],
         ...['--client-auth', row.clientCertificate ? 'require' : 'none'],
         ...(alpn.length === 0 ? [] : ['--alpn', alpn.join(',')]),
@@ -24,7 +28,8 @@ export async function sidekeySide(fixture: Fixture): Promise<OurSide> {
       return {
         port: Number(/^listening \S+:(\d+)$/m.exec(daemon.output)?.[1]),
         readPage: (page) => {
-          const json = /\{[\s\S]*\}/.exec(page)?.[0];
+          // Braces at the beginning of a line: peers print the page amid text of their own.
+          const json = /^\{[\s\S]*?^\}/m.exec(page)?.[0];
           if (json === undefined) throw new Error(`no handshake described: ${tail(page)}`);
           return readReport(json);
         },
@@ -35,7 +40,7 @@ export async function sidekeySide(fixture: Fixture): Promise<OurSide> {
       const { code, stdout, stderr } = await run(
         process.execPath,
         [
-          ...[mainFile, 'connect', `127.0.0.1:${String(target.port)}`],
+          ...[command, 'connect', `127.0.0.1:${String(target.port)}`],
           ...['--sidecar', clientSidecar.address, '--servername', target.serverName],
           ...['--identity', row.key, '--show', '--close-after', '100ms'],
           ...(alpn.length === 0 ? [] : ['--alpn', alpn.join(',')]),
@@ -66,6 +71,7 @@ export interface RunningSidecar {
 /** Starts the built sidecar with the three identities of one role, each named after its key. */
 export async function startSidecar(
   fixture: Fixture,
+  command: string,
   role: 'client' | 'server',
   moreSettings = '',
 ): Promise<RunningSidecar> {
@@ -86,8 +92,8 @@ tls:
   clientAuth: none
 ${moreSettings}`,
   );
-  const daemon = await Daemon.printing(/"ready"|listening|ready/, process.execPath, [
-    ...[mainFile, 'sidecar', '--config', configuration],
+  const daemon = await Daemon.printing(/"sidecar started"/, process.execPath, [
+    ...[command, 'sidecar', '--config', configuration],
   ]);
   return { address: `unix:${socket}`, daemon };
 }
@@ -121,5 +127,5 @@ function readReport(json: string): HandshakeView {
   };
 }
 
-/** The built command; the harness shows what users get. */
-export const mainFile = path.join(import.meta.dirname, '../../../dist/cli/main.js');
+/** The built command: the harness shows what users get. */
+export const builtCommand = path.join(import.meta.dirname, '../../../dist/cli/main.js');
