@@ -103,7 +103,7 @@ function readCall(line: string): { method: CallMethod; input: Uint8Array } {
 }
 
 function resultLines(result: HandshakeResult): string[] {
-  const { namedGroup, signatureScheme, session } = result;
+  const { namedGroup, signatureScheme, peerSignatureScheme, session } = result;
   const facts = {
     suite: result.cipherSuite.name,
     protocol: result.applicationProtocol,
@@ -112,6 +112,8 @@ function resultLines(result: HandshakeResult): string[] {
     serverName: result.serverName,
     group: namedGroup === undefined ? undefined : nameOf(NamedGroup, namedGroup),
     scheme: signatureScheme === undefined ? undefined : nameOf(SignatureScheme, signatureScheme),
+    peerScheme:
+      peerSignatureScheme === undefined ? undefined : nameOf(SignatureScheme, peerSignatureScheme),
     credential: result.credential?.name,
     peerCertificates: result.peerCertificates.map(fingerprint).join(','),
     read: trafficKeys(result.read),

@@ -103,6 +103,14 @@ export const scenarios: readonly Scenario[] = [
     ends: 'established',
   },
   {
+    name: 'server-for-who-prefers-chacha20',
+    role: 'server',
+    connections: 1,
+    serverKey: 'ed25519',
+    peer: { ciphers: 'ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-ECDSA-AES128-GCM-SHA256' },
+    ends: 'established',
+  },
+  {
     name: 'server-offered-tls13',
     role: 'server',
     connections: 1,
