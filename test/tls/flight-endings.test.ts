@@ -209,6 +209,19 @@ for (const scenario of scenarios.filter(({ ends }) => ends === 'established')) {
       });
     }
 
+    for (const { body, expected } of [
+      { body: [2], expected: 'illegal_parameter' },
+      { body: [0], expected: 'illegal_parameter' },
+      { body: [1, 1], expected: 'decode_error' },
+      { body: [], expected: 'unexpected_message' },
+    ]) {
+      it(`is ${expected} with ChangeCipherSpec [${String(body)}] (RFC 5246 §7.1)`, () => {
+        const bytes = recordOf(ContentType.change_cipher_spec, Uint8Array.from(body));
+        const outcome = subject.run(partBytes(parts.with(last + 1, { kind: 'record', bytes })));
+        expect(outcome.failure?.alert).to.equal(expected);
+      });
+    }
+
     it('is refused with decrypt_error when a signature is wrong', () => {
       for (const [index, part] of parts.entries()) {
         if (part.kind !== 'message' || !signed.includes(part.raw[0] ?? 0)) continue;
