@@ -2,6 +2,7 @@ import { createPrivateKey, createPublicKey, X509Certificate } from 'node:crypto'
 import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { importIdentity } from '../../src/cli/identity/import.ts';
 import { keyTypes, type KeyType } from '../../src/cli/identity/key-types.ts';
@@ -77,6 +78,26 @@ describe('sidekey identity', () => {
     );
     const key = createPrivateKey(await readFile(join(directory, 'out', 'web.key')));
     expect(new X509Certificate(chain[0]!.der).checkPrivateKey(key)).to.equal(true);
+  });
+
+  it('import opens PKCS #12 with the passphrase of a file, without its line end', async () => {
+    const passphraseFile = join(directory, 'passphrase');
+    await writeFile(passphraseFile, 'secret1\n');
+    await importIdentity({
+      name: 'web',
+      directory: join(directory, 'out'),
+      source: {
+        kind: 'pkcs12',
+        file: fileURLToPath(new URL('../vectors/pkcs12/java.p12', import.meta.url)),
+        passphraseFile,
+      },
+    });
+    const keyFile = join(directory, 'out', 'web.key');
+    expect((await stat(keyFile)).mode & 0o777).to.equal(0o600);
+    const [leaf, issuer] = parsePem(await readFile(join(directory, 'out', 'web.pem')));
+    const certificate = new X509Certificate(leaf!.der);
+    expect(certificate.checkPrivateKey(createPrivateKey(await readFile(keyFile)))).to.equal(true);
+    expect(certificate.checkIssued(new X509Certificate(issuer!.der))).to.equal(true);
   });
 
   it('import refuses a key that belongs to none of the certificates, and writes nothing', async () => {

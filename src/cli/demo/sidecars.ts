@@ -43,7 +43,7 @@ export async function prepareHost(
       `  bundle: ${JSON.stringify(rootFile)}`,
       'tls:',
       '  clientAuth: require',
-      'log: { level: info }',
+      'log: { level: debug }',
       '',
     ].join('\n'),
   );

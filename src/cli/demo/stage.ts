@@ -55,6 +55,7 @@ export async function castRoles(directory: string, story: Story): Promise<Cast> 
   story.fact('host shop', shop.spiffeId);
   story.fact('host till', till.spiffeId);
   story.fact('a stock TLS program', strangerId);
+  story.proves('each host has a key and a certificate of one authority');
   return { rootFile, shop, till, stranger, strangerId };
 }
 
@@ -79,7 +80,9 @@ export async function startSidecars(
     story.fact(sidecar.name, `process ${String(sidecar.pid)}, ${host.sidecarAddress}`);
     return sidecar;
   };
-  return Promise.all([start(cast.shop), start(cast.till)]);
+  const sidecars = await Promise.all([start(cast.shop), start(cast.till)]);
+  story.proves('both sidecars can sign');
+  return sidecars;
 }
 
 /** Starts both applications, and the tap on the wire between them. */
@@ -106,6 +109,7 @@ export async function startApplications(
   );
   story.fact('client application', `process ${String(clientApplication.pid)}`);
   story.fact('a tap on the wire', `port ${String(tap.port)}, changes nothing, names what passes`);
+  story.proves('two applications run that were given the address of a sidecar and nothing else');
   return { serverApplication, clientApplication, serverPort: port, tap };
 }
 

@@ -26,7 +26,11 @@ export async function showHandshake(stage: Stage): Promise<void> {
   }
   story.fact('negotiated', `${answer.version}, ${answer.suite}, ${answer.group ?? 'no group'}`);
   story.fact('ALPN', answer.alpn ?? 'none');
-  story.fact('in the log of till', `handshake ${answer.handshakeId}`);
+  const [, duration = ''] = await waitForOutput(
+    stage.sidecars[1],
+    new RegExp(`"handshake":"${answer.handshakeId}".*"durationMs":(\\d+)`),
+  );
+  story.fact('in the log of till', `handshake ${answer.handshakeId}, completed in ${duration} ms`);
   story.fact('client sees', answer.peerIdentity ?? 'nobody');
   story.fact('server sees', answer.seenByServer);
   check(answer.version === 'TLSv1.2', 'the version is not TLS 1.2');

@@ -23,6 +23,7 @@ export class Story {
     this.#begin(title);
     try {
       const result = await work();
+      this.say(`${styled('green', '✔')} ${this.#proof}`);
       this.#rows.push([String(this.#number), this.#proof, 'ok']);
       return result;
     } catch (error) {

@@ -38,7 +38,7 @@ export const greeted = z.object({
   group: z.string().optional(),
   alpn: z.string().optional(),
   peerIdentity: z.string().optional(),
-  handshakeId: z.string(),
+  handshakeId: z.string().regex(/^[\w-]+$/),
   /** The client's identity as the server saw it. */
   seenByServer: z.string(),
 });
