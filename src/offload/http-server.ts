@@ -20,6 +20,13 @@ export function createHttpServer(
   const { ALPNProtocols = ['http/1.1'] } = options;
   const server = createServer(withoutHandshakeOptions(options), onRequest);
   const handshake = { ...options, ALPNProtocols, allowHalfOpen: true };
-  takeOverConnections(server, new SecureSockets(handshake, settings, handshaker));
+  const sockets = new SecureSockets(handshake, settings, handshaker);
+  takeOverConnections(server, sockets);
+  const closeHttpConnections = server.closeAllConnections.bind(server);
+  // Node's own knows only those on which HTTP has begun.
+  server.closeAllConnections = () => {
+    closeHttpConnections();
+    sockets.destroyAll();
+  };
   return server;
 }

@@ -129,6 +129,12 @@ export class OffloadSocket extends TlsSurface {
       : super.write(chunk, encoding ?? 'utf8', callback);
   }
 
+  /** What was gathered goes out first: HTTP servers write an answer and destroy in one breath. */
+  override destroy(error?: Error): this {
+    while (this.writableCorked > 0) this.uncork();
+    return super.destroy(error);
+  }
+
   override _read(): void {
     if (this.#state.tag === 'Established') this.raw.resume();
   }
@@ -161,6 +167,7 @@ export class OffloadSocket extends TlsSurface {
         state.abort.abort(error ?? disconnected());
         break;
       case 'Established':
+        if (error === null) this.#sayGoodbye(state);
         state.free();
         break;
       case 'Closed':
@@ -170,7 +177,7 @@ export class OffloadSocket extends TlsSurface {
     this.#early = [];
     const writeDone = this.#writeDone;
     this.#writeDone = undefined;
-    if (this.#alertSent) lingerThenDestroy(this.raw);
+    if (this.#alertSent && !this.raw.destroyed) lingerThenDestroy(this.raw);
     else this.raw.destroy();
     callback(error);
     writeDone?.(error ?? new Error('socket was destroyed'));
@@ -419,6 +426,23 @@ export class OffloadSocket extends TlsSurface {
       this.raw.end(writer.alert('warning', 'close_notify'), () => done?.());
     } catch (error) {
       done?.(asError(error));
+    }
+  }
+
+  /**
+   * Destroyed without an error and with nothing unsent: an end like any other for the peer, who gets
+   * to know it if the socket takes it at once. Data cut short, or an error, stays a truncation.
+   */
+  #sayGoodbye({ writer }: RecordLayer): void {
+    const sealed = this.#writeDone === undefined ? 0 : this.#writing;
+    const unsent = this.writableLength > sealed || writer.queuedBytes > 0;
+    if (unsent || this.writableEnded || !this.raw.writable) return;
+    const closeNotify = writer.alert('warning', 'close_notify');
+    if (this.raw instanceof Socket) {
+      if (this.raw.writableLength === 0) this.raw.write(closeNotify);
+    } else {
+      this.raw.end(closeNotify);
+      this.#alertSent = true;
     }
   }
 

@@ -22,9 +22,14 @@ import {
   ListIdentitiesResponse,
   WorkloadServiceService,
 } from '../../../src/gen/sidekey/v1/workload.ts';
-import { encodeAlert } from '../../../src/tls/alert.ts';
+import {
+  AlertDescription,
+  type AlertName,
+  encodeAlert,
+  TlsAlertError,
+} from '../../../src/tls/alert.ts';
 import { type CipherSuite, cipherSuites } from '../../../src/tls/cipher-suites.ts';
-import { Deframer, encodeRecord } from '../../../src/tls/record/framing.ts';
+import { Deframer, encodeRecord, type TlsRecord } from '../../../src/tls/record/framing.ts';
 import { ContentType } from '../../../src/tls/registries.ts';
 
 /** What a test may change about the fake. */
@@ -231,7 +236,8 @@ class ToyHandshake {
     }
     this.#deframer.push(bytes);
     for (;;) {
-      const next = this.#deframer.next();
+      const next = this.#nextRecord();
+      if (next === 'broken') return this.#failed(response, 'unexpected_message', 'no_tls');
       if (next === undefined) return response;
       if (next.type === ContentType.alert) return this.#failedByPeer(response, next.record[6]!);
       const [name, ...fields] = Buffer.from(next.record.subarray(5)).toString().split(',');
@@ -264,16 +270,7 @@ class ToyHandshake {
         return false;
       case 'client_finished':
         if (failWith !== undefined) {
-          response.outFrames = Buffer.from(
-            encodeRecord(ContentType.alert, 0x0303, encodeAlert('fatal', failWith.alert)),
-          );
-          response.status = { code: 9, details: 'peer certificate: unknown issuer' };
-          response.failure = SessionFailure.fromPartial({
-            reason: failWith.reason,
-            alert: 48,
-            alertSent: true,
-            phase: 'ExpectFinished',
-          });
+          this.#failed(response, failWith.alert, failWith.reason);
           return true;
         }
         response.outFrames = toyRecord('server_finished');
@@ -285,6 +282,29 @@ class ToyHandshake {
       default:
         throw new Error(`toy message ${name}`);
     }
+  }
+
+  #nextRecord(): TlsRecord | 'broken' | undefined {
+    try {
+      return this.#deframer.next();
+    } catch (error) {
+      if (error instanceof TlsAlertError) return 'broken';
+      throw error;
+    }
+  }
+
+  #failed(response: SessionResp, alert: AlertName, reason: string): SessionResp {
+    response.outFrames = Buffer.from(
+      encodeRecord(ContentType.alert, 0x0303, encodeAlert('fatal', alert)),
+    );
+    response.status = { code: 9, details: 'the toy handshake failed' };
+    response.failure = SessionFailure.fromPartial({
+      reason,
+      alert: AlertDescription[alert],
+      alertSent: true,
+      phase: 'ExpectFinished',
+    });
+    return response;
   }
 
   #failedByPeer(response: SessionResp, alert: number): SessionResp {
