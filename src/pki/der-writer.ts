@@ -1,15 +1,17 @@
-import { concat } from '../bytes/bytes.ts';
 import { Tag } from './der.ts';
 
 /** One DER element: tag, minimal definite length, contents (X.690 §8.1, §10.1). */
 export function element(tag: number, ...contents: readonly Uint8Array[]): Uint8Array {
-  let length = 0;
-  for (const content of contents) length += content.length;
-  return concat(header(tag, length), ...contents);
+  return join(tag, contents);
 }
 
 export function sequence(...elements: readonly Uint8Array[]): Uint8Array {
-  return element(Tag.sequence, ...elements);
+  return join(Tag.sequence, elements);
+}
+
+/** A SEQUENCE OF of any length: more elements than a call may have arguments. */
+export function sequenceOf(elements: readonly Uint8Array[]): Uint8Array {
+  return join(Tag.sequence, elements);
 }
 
 /** A SET OF: DER wants the elements in ascending order of their encodings (X.690 §11.6). */
@@ -110,6 +112,21 @@ export function explicit(number: number, ...contents: readonly Uint8Array[]): Ui
 /** `[number] IMPLICIT` of a primitive type. */
 export function implicit(number: number, content: Uint8Array): Uint8Array {
   return element(Tag.context(number), content);
+}
+
+function join(tag: number, contents: readonly Uint8Array[]): Uint8Array {
+  let length = 0;
+  for (const content of contents) length += content.length;
+  const start = header(tag, length);
+  // From Node's pool: what is written here is public, and most of it is small.
+  const out = Buffer.allocUnsafe(start.length + length);
+  out.set(start);
+  let offset = start.length;
+  for (const content of contents) {
+    out.set(content, offset);
+    offset += content.length;
+  }
+  return out;
 }
 
 function header(tag: number, length: number): Uint8Array {

@@ -51,7 +51,7 @@ export function issueCrl(template: CrlTemplate): Uint8Array {
     der.time(template.thisUpdate),
     der.time(template.nextUpdate),
     // RFC 5280 §5.1.2.6: absent, not empty, when nothing is revoked.
-    ...(entries.length > 0 ? [der.sequence(...entries)] : []),
+    ...(entries.length > 0 ? [der.sequenceOf(entries)] : []),
     der.explicit(
       0,
       der.sequence(

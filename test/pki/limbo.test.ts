@@ -1,0 +1,18 @@
+import { expect } from 'chai';
+import { runLimbo } from './limbo.ts';
+
+const directory = process.env['SIDEKEY_VECTORS'];
+
+describe('x509-limbo (RFC 5280 §6), from the directory SIDEKEY_VECTORS names', () => {
+  if (directory === undefined) {
+    process.stdout.write('    skipped: SIDEKEY_VECTORS is not set\n');
+    it.skip('agrees but for the differences we know of');
+    return;
+  }
+
+  it('agrees but for the differences we know of', () => {
+    const { passed, surprises } = runLimbo(directory);
+    expect(surprises).to.deep.equal([]);
+    expect(passed).to.be.greaterThan(150);
+  });
+});
