@@ -1,0 +1,492 @@
+import { expect } from 'chai';
+import { AlertDescription } from '../../src/tls/alert.ts';
+import { createClientHandshake } from '../../src/tls/client/handshake.ts';
+import type { Action, Handshake, HandshakeResult } from '../../src/tls/config.ts';
+import { endingOf } from '../../src/tls/handshake-failure.ts';
+import { createRecordOpener, createRecordSealer } from '../../src/tls/record/protection.ts';
+import { ContentType } from '../../src/tls/registries.ts';
+import { createServerHandshake } from '../../src/tls/server/handshake.ts';
+import {
+  clientConfig,
+  EngineSide,
+  serverConfig,
+  shakeHands,
+  signWithIdentity,
+  testIdentity,
+  testTickets,
+  trustIdentities,
+} from '../support/engine-driver.ts';
+import { PuppetClient, PuppetServer } from '../support/puppet.ts';
+
+const identity = testIdentity('ecdsa-p256');
+const clientIdentity = testIdentity('ecdsa-p256');
+const server = () => serverConfig({ credentials: [identity.credential] });
+const mutual = () => serverConfig({ credentials: [identity.credential], clientAuth: 'require' });
+const withCredential = () => clientConfig({ credentials: [clientIdentity.credential] });
+
+function types(actions: readonly Action[]): readonly string[] {
+  return actions.map(({ type }) => type);
+}
+
+function sent(actions: readonly Action[]): Buffer {
+  return Buffer.concat(actions.flatMap((action) => (action.type === 'send' ? [action.bytes] : [])));
+}
+
+/** Answers all questions in a list of actions, and those that follow. */
+function answerAll(engine: Handshake, actions: readonly Action[]): readonly Action[] {
+  return actions.flatMap((action) => {
+    if (action.type === 'sign') return answerAll(engine, engine.signed(signWithIdentity(action)));
+    if (action.type === 'verifyChain') {
+      return answerAll(engine, engine.verified(trustIdentities(action)));
+    }
+    return [action];
+  });
+}
+
+describe('application data behind the last handshake record (RFC 5246 §7.3)', () => {
+  const trailing = Buffer.from('1703030004deadbeef1703', 'hex');
+
+  for (const [name, tickets] of [
+    ['full', undefined],
+    ['resumed', testTickets()],
+  ] as const) {
+    for (let extra = 0; extra <= trailing.length; extra += 1) {
+      it(`is counted and left alone: ${name} handshake, ${String(extra)} bytes`, () => {
+        const config = serverConfig({
+          credentials: [identity.credential],
+          ...(tickets === undefined ? {} : { tickets }),
+        });
+        const session = tickets && shakeHands(clientConfig(), config).client.result?.session;
+        const client = clientConfig(session === undefined ? {} : { session });
+        // Who hears the other's Finished last: the client in a full handshake.
+        const lastFrom = session === undefined ? 'server' : 'client';
+        const exchange = shakeHands(client, config);
+        const flightsBefore = exchange.flights.length;
+        let flights = 0;
+        const again = shakeHands(client, config, {
+          deliver: (from, bytes) => {
+            flights += 1;
+            if (flights < flightsBefore) return [bytes];
+            expect(from).to.equal(lastFrom);
+            return [Buffer.concat([bytes, trailing.subarray(0, extra)])];
+          },
+        });
+        const last = lastFrom === 'server' ? again.client : again.server;
+        expect(last.result?.resumed).to.equal(session !== undefined);
+        expect(last.trailingBytes).to.equal(extra);
+        const first = lastFrom === 'server' ? again.server : again.client;
+        expect(first.trailingBytes).to.equal(0);
+      });
+    }
+  }
+
+  it('is counted when it comes with the last byte of Finished alone', () => {
+    let flights = 0;
+    const exchange = shakeHands(clientConfig(), server(), {
+      deliver: (_from, bytes) => {
+        flights += 1;
+        if (flights < 4) return [bytes];
+        return [bytes.subarray(0, -1), Buffer.concat([bytes.subarray(-1), trailing])];
+      },
+    });
+    expect(exchange.client.result?.resumed).to.equal(false);
+    expect(exchange.client.trailingBytes).to.equal(trailing.length);
+  });
+
+  it('is not for the engine before that: not even the end of a flight may be followed by it', () => {
+    const exchange = shakeHands(clientConfig(), server(), {
+      deliver: (from, bytes) => (from === 'client' ? [bytes] : [bytes, trailing]),
+    });
+    expect(exchange.client.failure?.alert).to.equal('unexpected_message');
+  });
+
+  it('is counted back over several calls when they came while an answer was pending', () => {
+    const client = new EngineSide(createClientHandshake(withCredential()));
+    const engine = createServerHandshake(mutual());
+    engine.start();
+    const hello = client.start();
+    const flight = sent(answerAll(engine, engine.receive(hello)));
+    const answer = client.receive(flight);
+    const question = engine.receive(answer.subarray(0, answer.length - 3));
+    expect(types(question)).to.deep.equal(['verifyChain']);
+    expect(engine.receive(answer.subarray(answer.length - 3))).to.deep.equal([]);
+    expect(engine.receive(trailing.subarray(0, 4))).to.deep.equal([]);
+    expect(engine.receive(trailing.subarray(4))).to.deep.equal([]);
+    const [action] = answerAll(engine, question).filter(({ type }) => type === 'established');
+    expect(action).to.include({ trailingBytes: trailing.length });
+  });
+});
+
+describe('questions to the driver', () => {
+  it('keep what comes meanwhile, and everything goes on after the answer', () => {
+    const client = createClientHandshake(withCredential());
+    const peer = new EngineSide(createServerHandshake(mutual()));
+    peer.start();
+    const flight = peer.receive(sent(client.start()));
+    const asked = client.receive(flight.subarray(0, 5));
+    expect(asked).to.deep.equal([]);
+    const question = client.receive(flight.subarray(5));
+    expect(types(question)).to.deep.equal(['verifyChain']);
+    expect(client.phase).to.equal('AwaitServerVerdict');
+    const next = client.verified({
+      ok: true,
+      publicKey: identity.publicKey,
+      keyKind: identity.keyKind,
+    });
+    expect(types(next)).to.deep.equal(['sign']);
+    const [sign] = next;
+    if (sign?.type !== 'sign') throw new Error('no sign action');
+    const last = client.signed(signWithIdentity(sign));
+    expect(types(last)).to.deep.equal(['send']);
+    const answer = peer.receive(sent(last));
+    expect(types(client.receive(answer))).to.deep.equal(['established']);
+  });
+
+  it('send nothing of a flight before it is whole', () => {
+    const engine = createServerHandshake(server());
+    engine.start();
+    const actions = engine.receive(new EngineSide(createClientHandshake(clientConfig())).start());
+    expect(types(actions)).to.deep.equal(['sign']);
+    const [sign] = actions;
+    if (sign?.type !== 'sign') throw new Error('no sign action');
+    expect(types(engine.signed(signWithIdentity(sign)))).to.deep.equal(['send']);
+  });
+
+  it('are answered once, and by what was asked for', () => {
+    const engine = createServerHandshake(server());
+    engine.start();
+    expect(() => engine.signed(new Uint8Array(1))).to.throw(TypeError);
+    const verdict = { ok: true, publicKey: identity.publicKey, keyKind: identity.keyKind } as const;
+    expect(() => engine.verified(verdict)).to.throw(TypeError);
+    const [sign] = engine.receive(new EngineSide(createClientHandshake(clientConfig())).start());
+    expect(() => engine.verified(verdict)).to.throw(TypeError);
+    if (sign?.type !== 'sign') throw new Error('no sign action');
+    const signature = signWithIdentity(sign);
+    expect(types(engine.signed(signature))).to.deep.equal(['send']);
+    expect(() => engine.signed(signature)).to.throw(TypeError);
+    expect(engine.phase).to.equal('ExpectClientKeyExchange');
+  });
+
+  it('hold a wrong alert or record back until they are answered', () => {
+    const engine = createServerHandshake(server());
+    engine.start();
+    const [sign] = engine.receive(new EngineSide(createClientHandshake(clientConfig())).start());
+    expect(engine.receive(Buffer.from('15030300020228', 'hex'))).to.deep.equal([]);
+    if (sign?.type !== 'sign') throw new Error('no sign action');
+    const actions = engine.signed(signWithIdentity(sign));
+    expect(types(actions)).to.deep.equal(['failed']);
+    expect(actions[0]).to.have.nested.include({ 'failure.kind': 'peer_alert' });
+  });
+
+  it('bound what waits for an answer', () => {
+    const engine = createServerHandshake(server());
+    engine.start();
+    engine.receive(new EngineSide(createClientHandshake(clientConfig())).start());
+    let actions: readonly Action[] = [];
+    for (let bytes = 0; bytes <= 128 * 1024 && actions.length === 0; bytes += 1000) {
+      actions = engine.receive(Buffer.alloc(1000, 22));
+    }
+    expect(types(actions)).to.deep.equal(['send', 'failed']);
+    expect(actions[1]).to.have.nested.include({ 'failure.reason': 'handshake_too_large' });
+  });
+
+  it('may be about a session that is resumed', () => {
+    const tickets = testTickets();
+    const config = serverConfig({
+      credentials: [identity.credential],
+      clientAuth: 'require',
+      tickets,
+    });
+    const session = shakeHands(withCredential(), config).client.result!.session!;
+    const client = createClientHandshake({ ...withCredential(), session });
+    const engine = createServerHandshake(config);
+    engine.start();
+    const actions = engine.receive(sent(client.start()));
+    expect(types(actions)).to.deep.equal(['verifyChain']);
+    expect(actions[0]).to.include({ resumed: true, purpose: 'client' });
+    expect(engine.phase).to.equal('AwaitResumptionVerdict');
+  });
+});
+
+describe('the life of a handshake', () => {
+  it('begins with start, once', () => {
+    const engine = createServerHandshake(server());
+    expect(() => engine.receive(new Uint8Array(1))).to.throw(TypeError);
+    expect(engine.start()).to.deep.equal([]);
+    expect(() => engine.start()).to.throw(TypeError);
+  });
+
+  it('has a phase in words of the RFC', () => {
+    const client = createClientHandshake(clientConfig());
+    expect(client.phase).to.equal('Start');
+    client.start();
+    expect(client.phase).to.equal('ExpectServerHello');
+    const exchange = shakeHands(clientConfig(), server());
+    expect(exchange.client.handshake.phase).to.equal('Established');
+    expect(exchange.server.handshake.phase).to.equal('Established');
+  });
+
+  it('takes nothing after it is established', () => {
+    const { client } = shakeHands(clientConfig(), server());
+    expect(() => client.handshake.receive(new Uint8Array(1))).to.throw(TypeError);
+    expect(() => client.handshake.signed(new Uint8Array(1))).to.throw(TypeError);
+    expect(client.handshake.abort('internal_error', 'late', 'too late')).to.deep.equal([]);
+  });
+
+  it('takes empty reads', () => {
+    const engine = createServerHandshake(server());
+    engine.start();
+    expect(engine.receive(new Uint8Array(0))).to.deep.equal([]);
+    expect(engine.phase).to.equal('ExpectClientHello');
+  });
+
+  it('does not keep the bytes it was lent', () => {
+    const bytes = new EngineSide(createClientHandshake(clientConfig())).start();
+    const engine = new EngineSide(createServerHandshake(server()));
+    engine.start();
+    const half = Buffer.from(bytes.subarray(0, 50));
+    engine.receive(half);
+    half.fill(0);
+    engine.receive(bytes.subarray(50));
+    expect(engine.failure).to.equal(undefined);
+  });
+});
+
+describe('failure (RFC 5246 §7.2.2)', () => {
+  it('is one alert, and the same answer from then on, without another', () => {
+    const engine = createServerHandshake(server());
+    engine.start();
+    const actions = engine.receive(Buffer.from('1603010003', 'hex').fill(0, 4));
+    expect(types(actions)).to.deep.equal(['send', 'failed']);
+    const failed = actions.slice(1);
+    expect(engine.phase).to.equal('Failed');
+    expect(engine.receive(Buffer.from('more'))).to.deep.equal(failed);
+    expect(engine.signed(new Uint8Array(1))).to.deep.equal(failed);
+    expect(
+      engine.verified({ ok: true, publicKey: identity.publicKey, keyKind: identity.keyKind }),
+    ).to.deep.equal(failed);
+    expect(engine.abort('internal_error', 'x', 'y')).to.deep.equal(failed);
+    expect(engine.start()).to.deep.equal(failed);
+  });
+
+  it('tells the peer in the clear before our ChangeCipherSpec', () => {
+    const engine = createServerHandshake(server());
+    engine.start();
+    const bytes = sent(engine.receive(Buffer.from('1603010001', 'hex').fill(0, 4)));
+    expect(bytes.toString('hex')).to.equal('1503030002020a');
+  });
+
+  it('tells the peer protected after it, after all that came before', () => {
+    const puppet = new PuppetServer(identity);
+    const client = new EngineSide(createClientHandshake(clientConfig()));
+    puppet.take(client.start());
+    client.receive(puppet.serverHello());
+    client.receive(puppet.certificate());
+    client.receive(puppet.serverKeyExchange());
+    puppet.take(client.receive(puppet.serverHelloDone()));
+    client.receive(puppet.changeCipherSpec());
+    const bytes = client.receive(puppet.finished(() => new Uint8Array(12)));
+    expect(bytes).to.have.length(5 + 2 + 24);
+    expect(puppet.take(bytes)).to.equal(AlertDescription.decrypt_error);
+  });
+
+  it("of the server after the client's ChangeCipherSpec is still in the clear", () => {
+    const puppet = new PuppetClient();
+    const engine = new EngineSide(createServerHandshake(server()));
+    engine.start();
+    puppet.take(engine.receive(puppet.clientHello()));
+    engine.receive(puppet.clientKeyExchange());
+    engine.receive(puppet.changeCipherSpec());
+    const bytes = engine.receive(puppet.finished(() => new Uint8Array(12)));
+    expect(bytes.toString('hex')).to.equal('15030300020233');
+  });
+
+  it('says who, what and where', () => {
+    const engine = new EngineSide(createServerHandshake(server()));
+    engine.start();
+    engine.receive(new PuppetClient().clientHello({ cipherSuites: [0x1301] }));
+    expect(engine.failure).to.deep.equal({
+      kind: 'peer',
+      alert: 'handshake_failure',
+      reason: 'no_common_parameters',
+      message: 'no common cipher suite and signature scheme for any credential',
+      phase: 'ExpectClientHello',
+    });
+  });
+
+  it('of our own is internal_error, and its text is not told', () => {
+    const config = {
+      ...server(),
+      generateKeyShare: () => {
+        throw new Error('secret');
+      },
+    };
+    const engine = new EngineSide(createServerHandshake(config));
+    engine.start();
+    const bytes = engine.receive(new PuppetClient().clientHello());
+    expect(bytes.toString('hex')).to.equal('15030300020250');
+    expect(engine.failure).to.deep.include({
+      kind: 'local',
+      alert: 'internal_error',
+      reason: 'internal_error',
+      message: 'internal error (Error)',
+    });
+    expect(engine.failure?.cause).to.be.instanceOf(Error);
+  });
+
+  it('of our own may be anything thrown', () => {
+    const { failure, alert } = endingOf('a string', 'ExpectFinished');
+    expect(alert).to.equal('internal_error');
+    expect(failure.message).to.equal('internal error (string)');
+  });
+});
+
+describe('abort', () => {
+  it('sends the alert it is given and ends at our fault', () => {
+    const engine = createServerHandshake(server());
+    engine.start();
+    const actions = engine.abort('user_canceled', 'deadline', 'took too long');
+    expect(actions).to.deep.equal([
+      { type: 'send', bytes: Buffer.from('1503030002025a', 'hex') },
+      {
+        type: 'failed',
+        failure: {
+          kind: 'local',
+          alert: 'user_canceled',
+          reason: 'deadline',
+          message: 'took too long',
+          phase: 'ExpectClientHello',
+        },
+      },
+    ]);
+  });
+
+  it('drops a flight that waits for its signature', () => {
+    const engine = createServerHandshake(server());
+    engine.start();
+    const [sign] = engine.receive(new PuppetClient().clientHello());
+    const actions = engine.abort('internal_error', 'key_unavailable', 'the key is gone');
+    expect(sent(actions).toString('hex')).to.equal('15030300020250');
+    if (sign?.type !== 'sign') throw new Error('no sign action');
+    expect(types(engine.signed(signWithIdentity(sign)))).to.deep.equal(['failed']);
+  });
+
+  it('works before the start', () => {
+    const engine = createClientHandshake(clientConfig());
+    expect(types(engine.abort('internal_error', 'x', 'y'))).to.deep.equal(['send', 'failed']);
+  });
+});
+
+describe('wipe', () => {
+  function secretsOf({ read, write, keyingMaterial }: HandshakeResult): readonly Uint8Array[] {
+    return [read.key, read.fixedNonce, write.key, write.fixedNonce, ...keyingMaterial];
+  }
+  const isZero = (bytes: Uint8Array): boolean => bytes.every((byte) => byte === 0);
+  const exporters = [{ label: 'EXPORTER-test', length: 32 }];
+
+  it('overwrites the keys of a result, but not what only the driver has', () => {
+    const exchange = shakeHands(
+      clientConfig({ exporters }),
+      serverConfig({ credentials: [identity.credential], exporters, tickets: testTickets() }),
+    );
+    for (const side of [exchange.client, exchange.server]) {
+      const result = side.result!;
+      expect(secretsOf(result).some(isZero)).to.equal(false);
+      side.handshake.wipe();
+      expect(secretsOf(result).every(isZero)).to.equal(true);
+      side.handshake.wipe();
+    }
+    expect(isZero(exchange.client.result!.session!.masterSecret)).to.equal(false);
+  });
+
+  it('ends a handshake that goes on', () => {
+    const engine = createClientHandshake(clientConfig());
+    engine.start();
+    engine.wipe();
+    expect(engine.phase).to.equal('Failed');
+    expect(engine.receive(new Uint8Array(5))).to.deep.equal([
+      {
+        type: 'failed',
+        failure: {
+          kind: 'local',
+          reason: 'abandoned',
+          message: 'the handshake was abandoned',
+          phase: 'ExpectServerHello',
+        },
+      },
+    ]);
+  });
+
+  it('is done to the premaster secret as soon as it is used', () => {
+    const secrets: Uint8Array[] = [];
+    const watch = <
+      Config extends ReturnType<typeof clientConfig> | ReturnType<typeof serverConfig>,
+    >(
+      config: Config,
+    ): Config => ({
+      ...config,
+      generateKeyShare: (group) => {
+        const share = config.generateKeyShare(group);
+        const complete = (peer: Uint8Array): Uint8Array => {
+          const secret = share.complete(peer);
+          secrets.push(secret);
+          return secret;
+        };
+        return { group, publicKey: share.publicKey, complete };
+      },
+    });
+    const exchange = shakeHands(watch(clientConfig()), watch(server()));
+    expect(exchange.server.result?.resumed).to.equal(false);
+    expect(secrets.map(isZero)).to.deep.equal([true, true]);
+  });
+
+  it('is done to what is in tickets', () => {
+    const tickets = testTickets();
+    const opened: Uint8Array[] = [];
+    const watched = {
+      lifetimeSeconds: tickets.lifetimeSeconds,
+      seal: (plaintext: Uint8Array) => {
+        opened.push(plaintext);
+        return tickets.seal(plaintext);
+      },
+      open: (ticket: Uint8Array) => {
+        const plaintext = tickets.open(ticket);
+        if (plaintext !== undefined) opened.push(plaintext);
+        return plaintext;
+      },
+    };
+    const config = serverConfig({ credentials: [identity.credential], tickets: watched });
+    const session = shakeHands(clientConfig(), config).client.result!.session!;
+    shakeHands(clientConfig({ session }), config);
+    // Two tickets sealed, one opened between them: none of the plaintexts is left.
+    expect(opened.map(isZero)).to.deep.equal([true, true, true]);
+  });
+});
+
+describe('what is handed over (RFC 5246 §6.2.3.3)', () => {
+  it('continues at record 1 in both directions, with the nonces of the handshake used up', () => {
+    const { client, server: side } = shakeHands(clientConfig(), server());
+    const write = client.result!.write;
+    const { cipherSuite } = client.result!;
+    const sealer = createRecordSealer({ cipherSuite, ...write, provider: 'node' });
+    const record = Buffer.alloc(5 + 24 + 4);
+    sealer.seal(ContentType.application_data, Buffer.from('ping'), record, 0);
+    expect(record.subarray(5, 13).toString('hex')).to.equal('0000000000000001');
+    const read = side.result!.read;
+    const opener = createRecordOpener({ cipherSuite, ...read, provider: 'node' });
+    expect(Buffer.from(opener.open(record)).toString()).to.equal('ping');
+  });
+
+  it('replays byte for byte with the same randomness, keys and signatures', () => {
+    const bytes = (seed: number) => {
+      let count = seed;
+      return (length: number) => new Uint8Array(length).fill((count += 1));
+    };
+    const run = (): string =>
+      shakeHands(
+        clientConfig({ random: bytes(0) }),
+        serverConfig({ credentials: [identity.credential], random: bytes(100) }),
+      ).flights[0]!.bytes.toString('hex');
+    expect(run()).to.equal(run());
+  });
+});
