@@ -58,6 +58,14 @@ export class DerReader {
     return new DerReader(this.#bytes, start, this.#offset);
   }
 
+  /** The elements inside the next one, which stays the next one. */
+  fork(tag: number): DerReader {
+    const before = this.#offset;
+    const inside = this.enter(tag);
+    this.#offset = before;
+    return inside;
+  }
+
   /** {@link enter}, if the next element has this tag. */
   enterOptional(tag: number): DerReader | undefined {
     return this.next(tag) ? this.enter(tag) : undefined;
@@ -74,6 +82,13 @@ export class DerReader {
     const start = this.#offset;
     this.#contentStart(tag);
     return this.#bytes.subarray(start, this.#offset);
+  }
+
+  /** Passes over the next element, whatever its tag. */
+  skip(): void {
+    const tag = this.#bytes[this.#offset];
+    if (tag === undefined || this.done) throw new DerError('ends too early');
+    this.#contentStart(tag);
   }
 
   /** The next element, whatever its tag. */
@@ -258,17 +273,24 @@ function moment(year: number, content: Uint8Array, offset: number): Date {
   const hour = decimal(content, offset + 4, 2);
   const minute = decimal(content, offset + 6, 2);
   const second = decimal(content, offset + 8, 2);
-  const date = new Date(0);
-  date.setUTCFullYear(year, month - 1, day);
-  date.setUTCHours(hour, minute, second, 0);
+  const time = Date.UTC(year, month - 1, day, hour, minute, second);
+  // Date.UTC takes years below 100 for those of the last century, and no certificate is so old.
   const exists =
-    date.getUTCMonth() === month - 1 &&
-    date.getUTCDate() === day &&
+    year >= 100 &&
+    month >= 1 &&
+    month <= 12 &&
+    day >= 1 &&
+    day <= daysIn(year, month) &&
     hour < 24 &&
     minute < 60 &&
     second < 60;
   if (!exists) throw new DerError('has a time that does not exist');
-  return date;
+  return new Date(time);
+}
+
+function daysIn(year: number, month: number): number {
+  if (month !== 2) return month === 4 || month === 6 || month === 9 || month === 11 ? 30 : 31;
+  return (year % 4 === 0 && year % 100 !== 0) || year % 400 === 0 ? 29 : 28;
 }
 
 function decimal(content: Uint8Array, offset: number, digits: number): number {

@@ -54,6 +54,21 @@ export function relativeNames(name: Uint8Array): readonly Uint8Array[] {
   return names;
 }
 
+/** Reads a `Name` and answers its DER, checked for form. Throws `DerError`. */
+export function readName(reader: DerReader): Uint8Array {
+  const inside = reader.fork(Tag.sequence);
+  while (!inside.done) {
+    const set = inside.enter(Tag.set);
+    do {
+      const pair = set.enter(Tag.sequence);
+      pair.objectIdentifier();
+      pair.skip();
+      pair.end();
+    } while (!set.done);
+  }
+  return reader.element(Tag.sequence);
+}
+
 /** Whether a DER `Name` has no attribute. */
 export function isEmptyName(name: Uint8Array): boolean {
   return name.length === 2;

@@ -203,8 +203,8 @@ describe('DerReader (X.690)', () => {
     {
       name: 'GeneralizedTime of an early year',
       tag: Tag.generalizedTime,
-      text: '00010101000000Z',
-      iso: '0001-01-01T00:00:00.000Z',
+      text: '01000101000000Z',
+      iso: '0100-01-01T00:00:00.000Z',
     },
     {
       name: 'a leap day',
