@@ -79,12 +79,13 @@ export class SecureSockets {
     socket.server = server;
     this.#open.add(socket);
     socket.once('close', () => this.#open.delete(socket));
-    const failed = (error: Error): void => {
-      server.emit('tlsClientError', error, socket);
-    };
-    socket.once('error', failed);
+    let secure = false;
+    // Stays, as in `tls.Server`: no peer may end the process by breaking a connection.
+    socket.on('error', (error: Error) => {
+      if (!secure) server.emit('tlsClientError', error, socket);
+    });
     socket.once('secure', () => {
-      socket.off('error', failed);
+      secure = true;
       server.emit('secureConnection', socket);
     });
   }
