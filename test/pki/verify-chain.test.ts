@@ -1,9 +1,11 @@
 import { expect } from 'chai';
+import { generateKeyPairSync, sign } from 'node:crypto';
 import { generateKeyPair } from '../../src/crypto/key-generation.ts';
 import { CertificateError } from '../../src/pki/certificate-error.ts';
 import * as der from '../../src/pki/der-writer.ts';
 import { encodeName } from '../../src/pki/distinguished-name.ts';
 import { encodeExtension } from '../../src/pki/issue-certificate.ts';
+import { algorithmOfScheme } from '../../src/pki/signature-algorithm.ts';
 import { createTrustAnchors } from '../../src/pki/trust-anchors.ts';
 import {
   type VerifiedChain,
@@ -20,6 +22,7 @@ import {
   type RawIssued,
   rawLeaf,
   type RawOptions,
+  signedAnew,
   subjectAltNames,
   subjectKeyId,
   testNow,
@@ -55,6 +58,10 @@ const critical = (oid: string, value: Uint8Array = der.sequence()) =>
 const dnsLeaf = [basicConstraints({}), keyUsage(['digitalSignature'])];
 const san = subjectAltNames({ dnsNames: ['leaf.test'] });
 const keysWithId = generateKeyPair('ecdsa-p256');
+const weakKeys = generateKeyPairSync('rsa', { modulusLength: 1024 });
+const ecdsa = (arc: string) => der.sequence(der.objectIdentifier(`1.2.840.10045.4.${arc}`));
+const sha512Leaf = () =>
+  signedAnew(rawLeaf(root), ecdsa('3.4'), (tbs) => sign('sha512', tbs, root.privateKey));
 const seconds = (count: number) => new Date(testNow.getTime() + count * 1000);
 
 describe('verifyChain: paths (RFC 5280 §6.1)', () => {
@@ -412,6 +419,51 @@ describe('verifyChain: refusals (RFC 5280 §6.1.3, §6.1.4)', () => {
       reason: 'unsupported_signature_algorithm',
     },
     {
+      name: 'a signature by SHA-1',
+      chain: () => [
+        signedAnew(rawLeaf(root), ecdsa('1'), (tbs) => sign('sha1', tbs, root.privateKey)),
+      ],
+      alert: 'unsupported_certificate',
+      reason: 'unsupported_signature_algorithm',
+    },
+    {
+      name: 'a signature by SHA-512 that was not offered',
+      chain: () => [sha512Leaf()],
+      options: { allowedSchemes: [0x0403, 0x0503] },
+      alert: 'unsupported_certificate',
+      reason: 'unsupported_signature_algorithm',
+    },
+    {
+      name: 'a signature whose algorithm is not one of the issuer’s key',
+      chain: () => [signedAnew(rawLeaf(root), algorithmOfScheme(0x0807), () => new Uint8Array(64))],
+      alert: 'unknown_ca',
+      reason: 'unknown_issuer',
+    },
+    {
+      name: 'a leaf with a key on another curve',
+      chain: () => [rawLeaf(root, { keys: generateKeyPairSync('ec', { namedCurve: 'P-521' }) })],
+      alert: 'unsupported_certificate',
+      reason: 'unsupported_public_key',
+    },
+    {
+      name: 'a leaf with an RSA key of 1024 bits',
+      chain: () => [rawLeaf(root, { keys: weakKeys })],
+      alert: 'unsupported_certificate',
+      reason: 'unsupported_public_key',
+    },
+    {
+      name: 'an issuer with an RSA key of 1024 bits',
+      chain: below(ca({ keys: weakKeys })),
+      alert: 'unsupported_certificate',
+      reason: 'unsupported_public_key',
+    },
+    {
+      name: 'a malformed name beside good ones',
+      chain: leafOf([...dnsLeaf, subjectAltNames({ dnsNames: ['a.test', 'a_b.test'] })]),
+      alert: 'bad_certificate',
+      reason: 'malformed_certificate',
+    },
+    {
       name: 'an anchor that expired',
       chain: () => [rawLeaf(expiredAnchor)],
       anchors: () => [expiredAnchor],
@@ -428,6 +480,12 @@ describe('verifyChain: refusals (RFC 5280 §6.1.3, §6.1.4)', () => {
   const oddAnchor = rawCa({ subject: 'odd', more: [critical('1.2.3.4')] });
   const shortAnchor = rawCa({ subject: 'short', pathLength: 0 });
   const expiredAnchor = rawCa({ subject: 'old', notAfter: seconds(-1) });
+
+  it('takes ECDSA with SHA-512, which TLS has no name for', () => {
+    expect(verify([sha512Leaf()], [root]).leaf.signatureScheme).to.equal(0x0603);
+    const forged = signedAnew(rawLeaf(root), ecdsa('3.4'), () => Uint8Array.of(0x30, 0));
+    expect(() => verify([forged], [root])).to.throw(CertificateError);
+  });
 
   for (const { name, chain, anchors, options, alert, reason } of refusals) {
     it(`refuses ${name}`, () => {

@@ -1,7 +1,8 @@
 import type { KeyObject } from 'node:crypto';
 import { generateKeyPair, type KeyPair } from '../../src/crypto/key-generation.ts';
-import type { KeyKind } from '../../src/crypto/keys.ts';
+import { type KeyKind, keyKindOf } from '../../src/crypto/keys.ts';
 import { type Certificate, parseCertificate } from '../../src/pki/certificate.ts';
+import { DerReader, Tag } from '../../src/pki/der.ts';
 import * as der from '../../src/pki/der-writer.ts';
 import { encodeName } from '../../src/pki/distinguished-name.ts';
 import { type KeyUsage, keyUsageNames } from '../../src/pki/extensions.ts';
@@ -15,7 +16,6 @@ import {
 } from '../../src/pki/issue-certificate.ts';
 import { ExtendedKeyUsageOid, ExtensionOid } from '../../src/pki/oids.ts';
 import { defaultScheme } from '../../src/pki/signature-algorithm.ts';
-import { keyKindOf } from '../../src/crypto/keys.ts';
 
 /** A certificate made field by field, also wrongly, for tests of those who judge it. */
 export interface RawIssued {
@@ -83,13 +83,30 @@ export function rawCertificate(options: RawOptions): RawIssued {
       notBefore: options.notBefore ?? new Date(testNow.getTime() - DAY),
       notAfter: options.notAfter ?? new Date(testNow.getTime() + DAY),
       subject: subjectName,
-      publicKeyInfo: exportPublicKeyInfo(keys.publicKey),
+      publicKeyInfo: keys.publicKey.export({ type: 'spki', format: 'der' }),
       extensions: [...(options.extensions ?? []), ...(options.more ?? [])],
     },
     options.scheme ?? defaultScheme(kind),
     issuer.privateKey,
   );
   return { ...keys, der: encoded, certificate: parseCertificate(encoded) };
+}
+
+/** The same certificate under another signature. */
+export function signedAnew(
+  issued: RawIssued,
+  algorithm: Uint8Array,
+  sign: (tbs: Uint8Array) => Uint8Array,
+): RawIssued {
+  const fields = new DerReader(issued.certificate.tbs).enter(Tag.sequence);
+  const version = fields.element(Tag.contextConstructed(0));
+  const serialNumber = fields.element(Tag.integer);
+  fields.skip();
+  const rest: Uint8Array[] = [];
+  while (!fields.done) rest.push(fields.any().element);
+  const tbs = der.sequence(version, serialNumber, algorithm, ...rest);
+  const encoded = der.sequence(tbs, algorithm, der.bitString(sign(tbs)));
+  return { ...issued, der: encoded, certificate: parseCertificate(encoded) };
 }
 
 export function basicConstraints(options: {
