@@ -5,7 +5,7 @@ import type { HandshakeFailure } from '../tls/config.ts';
 import type { Admission, Slot, Waiting } from './admission.ts';
 import { type Caller, presentedTokens } from './callers.ts';
 import type { Progress } from './engine-driver.ts';
-import { type HandshakeServices, OffloadedHandshake } from './handshake.ts';
+import { type HandshakeServices, OffloadedHandshake, type SessionOutcome } from './handshake.ts';
 import type { HandshakeRequest } from './handshake-request.ts';
 import type { SidecarMetrics } from './metrics.ts';
 import {
@@ -237,19 +237,7 @@ export class SessionStream {
     const seconds = (performance.now() - attempt.startedAt) / 1000;
     this.#services.metrics.handshakeTook(attempt.request.role, result.resumed, seconds);
     this.#count(attempt, 'ok', '');
-    this.#services.log.debug(
-      {
-        handshake: attempt.id,
-        caller: attempt.caller?.id,
-        role: attempt.request.role,
-        cipherSuite: result.cipherSuite.name,
-        resumed: result.resumed,
-        peer: session.peerIdentity,
-        local: session.localIdentity,
-        durationMs: Math.round(seconds * 1000),
-      },
-      'handshake completed',
-    );
+    this.#logSuccess(attempt, session, seconds);
     this.#release(running);
     this.#completed += 1;
     const again =
@@ -418,6 +406,23 @@ export class SessionStream {
     else this.#call.emit('error', toStatus(error));
     // What the caller sends now is read and dropped, so that the stream can close.
     if (this.#call.isPaused()) this.#call.resume();
+  }
+
+  #logSuccess(attempt: Attempt, session: SessionOutcome, seconds: number): void {
+    const { result, peerIdentity, localIdentity } = session;
+    this.#services.log.debug(
+      {
+        handshake: attempt.id,
+        caller: attempt.caller?.id,
+        role: attempt.request.role,
+        cipherSuite: result.cipherSuite.name,
+        resumed: result.resumed,
+        peer: peerIdentity,
+        local: localIdentity,
+        durationMs: Math.round(seconds * 1000),
+      },
+      'handshake completed',
+    );
   }
 
   #logFailure(attempt: Attempt, failure: HandshakeFailure): void {
