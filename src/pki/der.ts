@@ -131,7 +131,7 @@ export class DerReader {
     return content.subarray(1);
   }
 
-  /** A named bit list as a bit mask: bit n of the list is 2^n. Trailing zeros refused (§11.2.2). */
+  /** A named bit list as a bit mask: bit n of the list is 2^n. */
   namedBits(): number {
     return namedBits(this.content(Tag.bitString));
   }
@@ -240,10 +240,9 @@ export function namedBits(content: Uint8Array): number {
     if (unused !== 0) throw new DerError('has a malformed BIT STRING');
     return 0;
   }
-  // The last bit encoded is a one, and the unused ones after it are zero.
-  if ((last & ((1 << (unused + 1)) - 1)) !== 1 << unused) {
-    throw new DerError('has a named bit list that is not canonical');
-  }
+  // §11.2.2 also wants the last bit encoded to be a one; some public roots do without, and no
+  // meaning hangs on it.
+  if ((last & ((1 << unused) - 1)) !== 0) throw new DerError('has unused bits that are not zero');
   let mask = 0;
   for (let index = 1; index < content.length; index += 1) {
     const byte = content[index] ?? 0;

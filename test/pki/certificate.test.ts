@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import { X509Certificate } from 'node:crypto';
+import { rootCertificates } from 'node:tls';
 import { Certificate, describeCertificate, parseCertificate } from '../../src/pki/certificate.ts';
 import { CertificateError } from '../../src/pki/certificate-error.ts';
 import * as der from '../../src/pki/der-writer.ts';
@@ -446,5 +447,16 @@ describe('names in messages (RFC 4514)', () => {
     const name = encodeName({ organization: 'a', organizationalUnit: 'b', country: 'DE' });
     expect(describeName(name)).to.equal('OU=b,O=a,C=DE');
     expect(new DerReader(name).next(Tag.sequence)).to.be.true;
+  });
+});
+
+describe('roots of the public web, as node ships them', () => {
+  it('are all read, with keys of kinds we know', () => {
+    for (const pem of rootCertificates) {
+      const node = new X509Certificate(pem);
+      const certificate = parseCertificate(node.raw);
+      expect(certificate.publicKey.equals(node.publicKey), node.subject).to.be.true;
+      expect(certificate.keyKind, node.subject).to.be.oneOf(['rsa', 'ecdsa-p256', 'ecdsa-p384']);
+    }
   });
 });
