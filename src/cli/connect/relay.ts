@@ -10,64 +10,95 @@ import type { Duplex, Readable, Writable } from 'node:stream';
  *
  * @throws what either end reports, unless the peer had ended properly before
  */
-export function relay(
+export async function relay(
   socket: Duplex,
   input: Readable | Uint8Array,
   output: Writable,
   closeAfterMs: number | undefined,
 ): Promise<void> {
+  let quiet: NodeJS.Timeout | undefined;
+  const resetQuiet = (): void => {
+    quiet?.refresh();
+  };
+  const inputEnded = (): void => {
+    if (closeAfterMs !== undefined) quiet = setTimeout(() => socket.end(), closeAfterMs);
+  };
+  let stopSending: (() => void) | undefined;
+  try {
+    await new Promise<void>((resolve, reject) => {
+      stopSending = send(input, socket, inputEnded, reject);
+      socket.on('data', resetQuiet);
+      receive(socket, output).then(resolve, reject);
+    });
+  } catch (error) {
+    socket.destroy();
+    throw error;
+  } finally {
+    clearTimeout(quiet);
+    stopSending?.();
+  }
+}
+
+/** Peer to output; settles when the connection is gone and everything is written. */
+function receive(socket: Duplex, output: Writable): Promise<void> {
   return new Promise((resolve, reject) => {
-    let quiet: NodeJS.Timeout | undefined;
     let peerEnded = false;
-    const close = (): void => {
-      socket.end();
+    const resume = (): void => {
+      socket.resume();
     };
-    const inputEnded = (): void => {
-      if (closeAfterMs !== undefined) quiet = setTimeout(close, closeAfterMs);
+    let outputBroken = false;
+    const outputFailed = (error: Error): void => {
+      outputBroken = true;
+      reject(error);
     };
     const settle = (error?: Error): void => {
-      clearTimeout(quiet);
-      if (!(input instanceof Uint8Array)) {
-        input.off('data', send).off('end', inputEnded).pause();
-      }
-      output.off('error', settle);
+      // Every write still under way would fail again: the listener stays to take that.
+      if (outputBroken) return;
+      output.off('error', outputFailed).off('drain', resume);
       if (error !== undefined && !peerEnded) reject(error);
-      else resolve();
-    };
-    const send = (chunk: Uint8Array): void => {
-      if (socket.writable) socket.write(chunk);
-      if (socket.writableNeedDrain && !(input instanceof Uint8Array)) input.pause();
-    };
-
-    socket.on('data', (chunk: Uint8Array) => {
-      quiet?.refresh();
-      if (!output.write(chunk)) {
-        socket.pause();
-        output.once('drain', () => socket.resume());
+      else {
+        output.write('', () => {
+          resolve();
+        });
       }
-    });
-    socket.on('drain', () => {
-      if (!(input instanceof Uint8Array)) input.resume();
+    };
+    output.on('error', outputFailed).on('drain', resume);
+    socket.on('data', (chunk: Uint8Array) => {
+      if (!output.write(chunk)) socket.pause();
     });
     socket.on('end', () => {
       peerEnded = true;
-      close();
+      socket.end();
     });
-    socket.on('error', settle);
-    socket.on('close', () => {
+    socket.on('error', settle).on('close', () => {
       settle();
     });
-    output.on('error', (error) => {
-      socket.destroy();
-      reject(error);
-    });
-    if (input instanceof Uint8Array) {
-      send(input);
-      inputEnded();
-    } else {
-      input.on('data', send).on('end', inputEnded).on('error', settle);
-    }
   });
+}
+
+/** Input to peer; the function returned lets go of the input. */
+function send(
+  input: Readable | Uint8Array,
+  socket: Duplex,
+  inputEnded: () => void,
+  failed: (error: Error) => void,
+): () => void {
+  if (input instanceof Uint8Array) {
+    socket.write(input);
+    inputEnded();
+    return () => undefined;
+  }
+  const pass = (chunk: Uint8Array): void => {
+    // The peer may have ended the connection while the input goes on.
+    if (socket.writable && !socket.write(chunk)) input.pause();
+  };
+  socket.on('drain', () => {
+    input.resume();
+  });
+  input.on('data', pass).on('end', inputEnded).on('error', failed);
+  return () => {
+    input.off('data', pass).off('end', inputEnded).off('error', failed).pause();
+  };
 }
 
 /**
