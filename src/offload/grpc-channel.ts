@@ -26,19 +26,30 @@ export const GrpcStatus = {
   unauthenticated: 16,
 } as const;
 
+/** What our sidecar adds to a status that is not OK. */
+export interface GrpcStatusAdvice {
+  /** Stable identifier for programs. */
+  readonly reason?: string | undefined;
+  readonly retryAfterMs?: number | undefined;
+  readonly handshakeId?: string | undefined;
+}
+
 /** A call ended; `code` 0 is an end in order. */
 export class GrpcStatusError extends Error {
   override readonly name = 'GrpcStatusError';
   readonly code: number;
   readonly details: string;
+  readonly advice: GrpcStatusAdvice;
 
-  constructor(code: number, details: string, cause?: unknown) {
-    super(
-      `gRPC status ${String(code)}${details === '' ? '' : `: ${details}`}`,
-      cause === undefined ? undefined : { cause },
-    );
+  constructor(code: number, details: string, options?: ErrorOptions & GrpcStatusAdvice) {
+    super(`gRPC status ${String(code)}${details === '' ? '' : `: ${details}`}`, options);
     this.code = code;
     this.details = details;
+    this.advice = {
+      reason: options?.reason,
+      retryAfterMs: options?.retryAfterMs,
+      handshakeId: options?.handshakeId,
+    };
   }
 }
 
@@ -183,14 +194,14 @@ function followCall(stream: ClientHttp2Stream, events: GrpcCallEvents): GrpcCall
     try {
       for (const message of reader.push(chunk)) events.message(message);
     } catch (error) {
-      status ??= new GrpcStatusError(GrpcStatus.internal, asError(error).message, error);
+      status ??= new GrpcStatusError(GrpcStatus.internal, asError(error).message, { cause: error });
       stream.close(constants.NGHTTP2_CANCEL);
     }
   });
   // The sidecar has said all it will: nothing we could still send would be read.
   stream.on('end', () => stream.end());
   stream.on('error', (error: Error) => {
-    status ??= new GrpcStatusError(GrpcStatus.unavailable, error.message, error);
+    status ??= new GrpcStatusError(GrpcStatus.unavailable, error.message, { cause: error });
   });
   stream.on('close', () => {
     events.end(status ?? new GrpcStatusError(GrpcStatus.unavailable, lostBy(stream.rstCode)));
@@ -218,7 +229,15 @@ function statusOf(headers: IncomingHttpHeaders): GrpcStatusError | undefined {
   const code = headers['grpc-status'];
   if (typeof code !== 'string' || !/^\d{1,3}$/.test(code)) return undefined;
   const message = headers['grpc-message'];
-  return new GrpcStatusError(Number(code), typeof message === 'string' ? decoded(message) : '');
+  return new GrpcStatusError(Number(code), typeof message === 'string' ? decoded(message) : '', {
+    reason: textOf(headers['sidekey-reason']),
+    retryAfterMs: Number(textOf(headers['sidekey-retry-after-ms']) ?? 0) || undefined,
+    handshakeId: textOf(headers['sidekey-handshake-id']),
+  });
+}
+
+function textOf(header: string | string[] | undefined): string | undefined {
+  return typeof header === 'string' ? header : undefined;
 }
 
 function refusedResponse(headers: IncomingHttpHeaders): GrpcStatusError | undefined {

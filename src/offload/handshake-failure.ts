@@ -1,6 +1,6 @@
 import { alertName } from '../tls/alert.ts';
 import { OffloadError, OffloadErrorCode, type OffloadErrorDetails } from './errors.ts';
-import { GrpcStatus } from './grpc-channel.ts';
+import { GrpcStatus, type GrpcStatusError } from './grpc-channel.ts';
 import type { SidecarFailure } from './sidecar-messages.ts';
 
 /** The error an application sees for what the sidecar said. */
@@ -22,6 +22,28 @@ export function failureToError(
     retryAfterMs: failure.retryAfterMs,
     cause,
   });
+}
+
+/** The error an application sees when a call ended where an answer was due. */
+export function statusToError(
+  status: GrpcStatusError,
+  handshakeId: string | undefined,
+): OffloadError {
+  const { code, details, advice } = status;
+  return failureToError(
+    {
+      // An end in order without an answer is the sidecar's fault all the same.
+      code: code === GrpcStatus.ok ? GrpcStatus.unavailable : code,
+      details: details === '' ? 'sidecar ended the call without an answer' : details,
+      reason: advice.reason,
+      alert: undefined,
+      alertFrom: undefined,
+      state: undefined,
+      retryAfterMs: advice.retryAfterMs,
+    },
+    handshakeId ?? advice.handshakeId,
+    status,
+  );
 }
 
 /** The handshake took longer than it may. */
@@ -66,12 +88,14 @@ function codeFor(failure: SidecarFailure): string {
 const codesByReason = new Map<string, string>([
   ['peer_certificate_expired', 'CERT_HAS_EXPIRED'],
   ['peer_certificate_not_yet_valid', 'CERT_NOT_YET_VALID'],
-  ['peer_certificate_revoked', 'CERT_REVOKED'],
+  ['issuer_certificate_expired', 'CERT_HAS_EXPIRED'],
+  ['issuer_certificate_not_yet_valid', 'CERT_NOT_YET_VALID'],
+  ['certificate_revoked', 'CERT_REVOKED'],
   ['unknown_issuer', 'UNABLE_TO_VERIFY_LEAF_SIGNATURE'],
-  ['self_signed_certificate', 'DEPTH_ZERO_SELF_SIGNED_CERT'],
   ['path_length_exceeded', 'PATH_LENGTH_EXCEEDED'],
   ['name_mismatch', 'ERR_TLS_CERT_ALTNAME_INVALID'],
   ['peer_identity_mismatch', 'ERR_TLS_CERT_ALTNAME_INVALID'],
+  ['peer_silent', 'ERR_TLS_HANDSHAKE_TIMEOUT'],
   ['handshake_timeout', 'ERR_TLS_HANDSHAKE_TIMEOUT'],
   ['peer_closed', 'ECONNRESET'],
 ]);

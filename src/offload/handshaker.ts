@@ -4,7 +4,7 @@ import type { TokenSource } from './access-token.ts';
 import { Admission } from './admission.ts';
 import { asError, codeOf, OffloadError, OffloadErrorCode } from './errors.ts';
 import { type GrpcChannel, GrpcStatus, GrpcStatusError } from './grpc-channel.ts';
-import { failureToError } from './handshake-failure.ts';
+import { failureToError, statusToError } from './handshake-failure.ts';
 import { type HandshakeStream, StreamEndedError } from './handshake-stream.ts';
 import type { PeerInbox } from './peer-inbox.ts';
 import { checkSession, type Session } from './session.ts';
@@ -222,29 +222,13 @@ class Exchange {
   }
 }
 
-/** What the application is told when the sidecar was not reached or left. */
+/** What the application is told when the sidecar was not reached, or ended a call. */
 export function sidecarProblem(
   error: unknown,
   handshakeId?: string,
 ): Error & { readonly code?: string } {
   const status = error instanceof StreamEndedError ? error.status : error;
-  if (status instanceof GrpcStatusError) {
-    const { code, details } = status;
-    return failureToError(
-      {
-        // An end in order where an answer was due is the sidecar's fault all the same.
-        code: code === GrpcStatus.ok ? GrpcStatus.unavailable : code,
-        details: details === '' ? 'sidecar ended the handshake without an answer' : details,
-        reason: undefined,
-        alert: undefined,
-        alertFrom: undefined,
-        state: undefined,
-        retryAfterMs: undefined,
-      },
-      handshakeId,
-      status,
-    );
-  }
+  if (status instanceof GrpcStatusError) return statusToError(status, handshakeId);
   const code = codeOf(error);
   if (error instanceof OffloadError || code === undefined) return asError(error);
   return new OffloadError(

@@ -40,13 +40,15 @@ export class StreamPool {
       stream.finish();
       return;
     }
+    const since = performance.now();
     stream.onIdleEnd = (status) => {
       this.#remove(stream);
-      if (status.code === GrpcStatus.ok && stream.handshakes === 1) {
+      const atOnce = stream.handshakes === 1 && performance.now() - since < atOnceMs;
+      if (status.code === GrpcStatus.ok && atOnce) {
         this.#keepAgainAt = performance.now() + notKeptForMs;
       }
     };
-    this.#idle.push({ stream, since: performance.now() });
+    this.#idle.push({ stream, since });
     this.#sweeper ??= setInterval(() => {
       this.#sweep();
     }, maxIdleMs / 2).unref();
@@ -83,3 +85,5 @@ const maxIdleStreams = 64;
 /** Far below the five minutes after which a sidecar ends an idle stream itself. */
 const maxIdleMs = 60_000;
 const notKeptForMs = 60_000;
+/** A stream that ends later than this was kept at first. */
+const atOnceMs = 1000;
