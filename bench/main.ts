@@ -37,6 +37,9 @@ const machine = machineLine();
 process.stdout.write(`${machine}\n`);
 printHeader(Object.values(variants).map(({ title }) => title));
 
+/** On a machine so slow that warming up takes longer, it has to do. */
+const maxWarmUpMs = 10_000;
+
 const stage = new Stage();
 const results: RowResult[] = [];
 const otherLoads: number[] = [];
@@ -92,19 +95,28 @@ async function measureRow(
   pairs: ReadonlyMap<Variant, Pair>,
 ): Promise<Map<Variant, Measured[]>> {
   const samples = new Map<Variant, Measured[]>(row.variants.map((variant) => [variant, []]));
-  // Round 0 warms up: code gets compiled, bulk learns how much is enough.
-  for (let round = 0; round <= roundCount; round += 1) {
+  const pairOf = (variant: Variant): Pair => {
+    const pair = pairs.get(variant);
+    if (pair === undefined) throw new Error(`no processes for ${variant}`);
+    return pair;
+  };
+  for (const variant of row.variants) await warmUp(row, pairOf(variant));
+  for (let round = 0; round < roundCount; round += 1) {
     const order = round % 2 === 0 ? row.variants : row.variants.toReversed();
     for (const variant of order) {
-      const pair = pairs.get(variant);
-      if (pair === undefined) throw new Error(`no processes for ${variant}`);
-      const sample = await measure(row, pair, stage, seconds);
-      if (round === 0) continue;
+      const sample = await measure(row, pairOf(variant), stage, seconds);
       samples.get(variant)?.push(sample);
       otherLoads.push(sample.otherLoad);
     }
   }
   return samples;
+}
+
+async function warmUp(row: Row, pair: Pair): Promise<void> {
+  const end = performance.now() + maxWarmUpMs;
+  for (let work = 0; work < row.warmUp && performance.now() < end;) {
+    work += (await row.run(pair, seconds)).work;
+  }
 }
 
 /** Each sample takes fresh processes, so a few rounds have to do. */

@@ -22,7 +22,13 @@ export function startNode(
   const args =
     profileDirectory === undefined
       ? script
-      : ['--cpu-prof', `--cpu-prof-dir=${profileDirectory}`, ...script];
+      : [
+          '--cpu-prof',
+          `--cpu-prof-dir=${profileDirectory}`,
+          // Sidecars do not run under a profiler they can see.
+          '--import=data:text/javascript,process.execArgv.splice(0)',
+          ...script,
+        ];
   const core = side === 'client' ? '0' : '1';
   const options: SpawnOptions = {
     stdio: ['ignore', 'ignore', 'inherit', channel],

@@ -19,6 +19,8 @@ export interface Row {
   readonly measures: Readonly<Record<string, Measure>>;
   /** CPU is given per this much work. */
   readonly costUnit: { readonly title: string; readonly work: number };
+  /** Work to be done before it counts: until then, compilers of JavaScript are what is measured. */
+  readonly warmUp: number;
   run(pair: Pair, seconds: number): Promise<Sample>;
 }
 
@@ -67,6 +69,7 @@ function handshakeRow(kind: HandshakeKind, inFlight: number): Row {
       ...(kind === 'resumed' ? { resumed: percent } : {}),
     },
     costUnit: { title: 'CPU s per 1,000', work: 1000 },
+    warmUp: 3000,
     async run({ client, ports }, seconds) {
       const request: Request = { type: 'handshakes', port: ports[kind], kind, inFlight, seconds };
       const result = await client.ask<HandshakeResult>(request);
@@ -93,6 +96,7 @@ function bulkRow(writeBytes: number): Row {
     variants: ['tls', 'native', 'node'],
     measures: { rate: megabytes },
     costUnit: { title: 'CPU s per GB', work: 1e9 },
+    warmUp: 3e9,
     async run(pair, seconds) {
       const bytes = (speeds.get(pair) ?? 2e8) * seconds;
       const request: Request = { type: 'bulk', port: pair.ports.sink, writeBytes, bytes };
@@ -110,6 +114,7 @@ function roundTripRow(bytes: number): Row {
     variants: ['tls', 'native', 'node'],
     measures: { rate: perSecond, p50: microseconds, p99: microseconds },
     costUnit: { title: 'CPU s per 100,000', work: 1e5 },
+    warmUp: 3e4,
     async run({ client, ports }, seconds) {
       const request: Request = { type: 'roundTrips', port: ports.echo, bytes, seconds };
       const result = await client.ask<RoundTripResult>(request);
