@@ -64,7 +64,8 @@ export class HandshakeEngine<State extends { readonly tag: string }>
     if (this.#life.stage === 'failed') return this.#again(this.#life.failure);
     const state = this.#runningState();
     return this.#run(() => {
-      this.#intake.push(bytes);
+      if (this.#question === undefined) this.#intake.push(bytes);
+      else this.#intake.hold(bytes);
       return state;
     });
   }

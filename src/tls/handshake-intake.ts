@@ -32,8 +32,13 @@ export class HandshakeIntake {
     return this.#deframer.bufferedBytes;
   }
 
-  /** Adds bytes, which are copied. Throws `TlsAlertError` when more wait than a handshake may have. */
+  /** Adds bytes, which are copied. */
   push(bytes: Uint8Array): void {
+    this.#deframer.push(bytes);
+  }
+
+  /** As {@link push} while nothing is taken out: throws `TlsAlertError` when too much waits. */
+  hold(bytes: Uint8Array): void {
     this.#deframer.push(bytes);
     if (this.#deframer.bufferedBytes > maxHandshakeBytes) throw tooLarge();
   }

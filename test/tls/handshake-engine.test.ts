@@ -93,6 +93,17 @@ describe('application data behind the last handshake record (RFC 5246 §7.3)', (
     expect(exchange.client.trailingBytes).to.equal(trailing.length);
   });
 
+  it('may be more than a handshake may have', () => {
+    let flights = 0;
+    const exchange = shakeHands(clientConfig(), server(), {
+      deliver: (_from, bytes) => {
+        flights += 1;
+        return [flights < 4 ? bytes : Buffer.concat([bytes, Buffer.alloc(200_000, 23)])];
+      },
+    });
+    expect(exchange.client.trailingBytes).to.equal(200_000);
+  });
+
   it('is not for the engine before that: not even the end of a flight may be followed by it', () => {
     const exchange = shakeHands(clientConfig(), server(), {
       deliver: (from, bytes) => (from === 'client' ? [bytes] : [bytes, trailing]),

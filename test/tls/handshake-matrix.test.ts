@@ -125,7 +125,11 @@ describe('signature schemes (RFC 5246 §7.4.1.4.1, RFC 8422 §5.10, RFC 8446 §4
           serverConfig({ credentials: [identity.credential] }),
         );
         expectAgreement(exchange);
-        expect(exchange.client.result?.signatureScheme).to.equal(scheme);
+        expect(exchange.client.result).to.include({
+          signatureScheme: scheme,
+          peerSignatureScheme: scheme,
+        });
+        expect(exchange.server.result).to.include({ peerSignatureScheme: undefined });
         const authentication = suiteAuthentication(kind);
         expect(exchange.client.result?.cipherSuite.authentication).to.equal(authentication);
       });
@@ -142,6 +146,7 @@ describe('signature schemes (RFC 5246 §7.4.1.4.1, RFC 8422 §5.10, RFC 8446 §4
         expectAgreement(exchange);
         const [question] = exchange.client.asked.filter(({ type }) => type === 'sign');
         expect(question).to.include({ scheme });
+        expect(exchange.server.result?.peerSignatureScheme).to.equal(scheme);
       });
     }
   }

@@ -24,6 +24,12 @@ const sha384Chain = testIdentity('ecdsa-p256', {
   chainSchemes: [ecdsa_secp384r1_sha384],
 }).credential;
 
+/** Of its schemes, only the last two fit the key. */
+const restricted = {
+  ...rsa,
+  signatureSchemes: [ed25519, rsa_pkcs1_sha256, rsa_pss_rsae_sha256],
+};
+
 const request = {
   certificateTypes: [64, 1],
   signatureAlgorithms: Object.values(SignatureScheme) as number[],
@@ -100,6 +106,27 @@ describe('choice of a client credential (RFC 5246 §7.4.4, §7.4.6, RFC 8422 §5
       asked: { signatureAlgorithms: [ecdsa_secp256r1_sha256, rsa_pss_rsae_sha256] },
       chosen: rsa,
       scheme: rsa_pss_rsae_sha256,
+    },
+    {
+      name: 'one whose chain is not signed as listed rather than none',
+      credentials: [sha384Chain],
+      asked: { signatureAlgorithms: [ecdsa_secp256r1_sha256] },
+      chosen: sha384Chain,
+      scheme: ecdsa_secp256r1_sha256,
+    },
+    {
+      name: 'one whose own schemes include one listed',
+      credentials: [{ ...p256, signatureSchemes: [ecdsa_secp384r1_sha384] }, rsa],
+      asked: { signatureAlgorithms: [ecdsa_secp256r1_sha256, rsa_pkcs1_sha256] },
+      chosen: rsa,
+      scheme: rsa_pkcs1_sha256,
+    },
+    {
+      name: 'a credential and the scheme it likes best',
+      credentials: [restricted],
+      asked: {},
+      chosen: restricted,
+      scheme: rsa_pkcs1_sha256,
     },
     {
       name: 'one with an issuer among the authorities',
