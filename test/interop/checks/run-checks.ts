@@ -1,6 +1,7 @@
 import type { Outcome } from '../cell.ts';
 import type { Bench, Check } from './check.ts';
 import { olderHabitChecks } from './older-habits.ts';
+import { pkiChecks } from './pki.ts';
 import { refusalChecks } from './refusals.ts';
 import { falseStartCheck, segmentChecks } from './segments.ts';
 import { suiteChecks } from './suites.ts';
@@ -14,6 +15,7 @@ export const allChecks: readonly Check[] = [
   ...transferChecks,
   ...refusalChecks,
   ...olderHabitChecks,
+  ...pkiChecks,
 ];
 
 export interface Checked {
