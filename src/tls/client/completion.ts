@@ -96,7 +96,8 @@ function sessionOf(
     serverName: negotiated.offer.config.serverName,
     createdAt,
     lifetimeHintSeconds: ticket.lifetimeHintSeconds,
-    peerCertificates: authentication.certificates,
+    // Copied: as views they would hold the whole flight in memory for the session's life.
+    peerCertificates: authentication.certificates.map(copyOf),
     credential,
   };
 }
