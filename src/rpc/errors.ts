@@ -47,6 +47,11 @@ export class ServiceError extends Error {
   }
 }
 
+/** Whether somebody was refused for who he is. */
+export function isDenial({ status }: ServiceError): boolean {
+  return status === 'PERMISSION_DENIED' || status === 'UNAUTHENTICATED';
+}
+
 /** Number of a status name, as it goes on the wire. */
 export function statusCode(name: StatusName): number {
   return GrpcStatus[name];

@@ -1,12 +1,11 @@
 import type { ServerDuplexStream } from '@grpc/grpc-js';
 import type { Logger } from 'pino';
-import { ServiceError, toStatus } from '../rpc/errors.ts';
+import { isDenial, ServiceError, toStatus } from '../rpc/errors.ts';
 import type { HandshakeFailure } from '../tls/config.ts';
 import type { Admission, Slot, Waiting } from './admission.ts';
 import { type Caller, presentedTokens } from './callers.ts';
 import type { Progress } from './engine-driver.ts';
-import { type HandshakeServices, OffloadedHandshake, type SessionOutcome } from './handshake.ts';
-import type { HandshakeRequest } from './handshake-request.ts';
+import { type HandshakeServices, OffloadedHandshake } from './handshake.ts';
 import type { SidecarMetrics } from './metrics.ts';
 import {
   decodeRequest,
@@ -23,6 +22,7 @@ import {
   timedOut,
   withHandshake,
 } from './stream-errors.ts';
+import { type Attempt, logCancelled, logFailure, logRefusal, logSuccess } from './stream-log.ts';
 import { type Deadline, StreamTimer } from './stream-timer.ts';
 
 /** A stream of SetUpSession; messages are still bytes. */
@@ -237,7 +237,7 @@ export class SessionStream {
     const seconds = (performance.now() - attempt.startedAt) / 1000;
     this.#services.metrics.handshakeTook(attempt.request.role, result.resumed, seconds);
     this.#count(attempt, 'ok', '');
-    this.#logSuccess(attempt, session, seconds);
+    logSuccess(this.#services.log, attempt, session, seconds);
     this.#release(running);
     this.#completed += 1;
     const again =
@@ -287,19 +287,9 @@ export class SessionStream {
     if (state.tag === 'Ended') return;
     const attempt = state.tag === 'Idle' ? undefined : state.attempt;
     const { reason, status, message, retryAfterMs } = error;
-    const isDenial = status === 'PERMISSION_DENIED' || status === 'UNAUTHENTICATED';
-    if (isDenial) this.#services.metrics.callerDenied(reason);
+    if (isDenial(error)) this.#services.metrics.callerDenied(reason);
     if (attempt !== undefined) this.#count(attempt, 'refused', reason);
-    this.#services.log[isDenial ? 'warn' : 'info'](
-      {
-        handshake: attempt?.id,
-        caller: attempt?.caller?.id,
-        role: attempt?.request.role,
-        reason,
-        detail: message,
-      },
-      'request refused',
-    );
+    logRefusal(this.#services.log, attempt, error);
     if (attempt?.answered !== true) {
       const failure = { status, reason, message, retryAfterMs };
       this.#send({ ...(attempt === undefined ? {} : { handshakeId: attempt.id }), failure });
@@ -381,10 +371,7 @@ export class SessionStream {
     const { attempt } = state;
     const reason = attempt.heardPeer ? 'caller_left' : 'peer_sent_nothing';
     this.#count(attempt, 'cancelled', reason);
-    this.#services.log[isSilent(attempt) ? 'debug' : 'info'](
-      { handshake: attempt.id, caller: attempt.caller?.id, role: attempt.request.role, reason },
-      'handshake cancelled',
-    );
+    logCancelled(this.#services.log, attempt, reason);
     this.#leave(state);
   }
 
@@ -408,39 +395,9 @@ export class SessionStream {
     if (this.#call.isPaused()) this.#call.resume();
   }
 
-  #logSuccess(attempt: Attempt, session: SessionOutcome, seconds: number): void {
-    const { result, peerIdentity, localIdentity } = session;
-    this.#services.log.debug(
-      {
-        handshake: attempt.id,
-        caller: attempt.caller?.id,
-        role: attempt.request.role,
-        cipherSuite: result.cipherSuite.name,
-        resumed: result.resumed,
-        peer: peerIdentity,
-        local: localIdentity,
-        durationMs: Math.round(seconds * 1000),
-      },
-      'handshake completed',
-    );
-  }
-
   #logFailure(attempt: Attempt, failure: HandshakeFailure): void {
-    const silent = isSilent(attempt);
     this.#count(attempt, 'failed', failure.reason);
-    this.#services.log[silent ? 'debug' : 'info'](
-      {
-        handshake: attempt.id,
-        caller: attempt.caller?.id,
-        role: attempt.request.role,
-        reason: failure.reason,
-        kind: failure.kind,
-        alert: failure.alert,
-        phase: failure.phase,
-        detail: failure.message,
-      },
-      'handshake failed',
-    );
+    logFailure(this.#services.log, attempt, failure);
   }
 
   #count(
@@ -456,18 +413,6 @@ export class SessionStream {
     const { firstMessageTimeoutMs, idleTimeoutMs } = this.#services.handshakes.policy;
     return attempt.heardPeer ? idleTimeoutMs : firstMessageTimeoutMs;
   }
-}
-
-interface Attempt {
-  readonly id: string;
-  readonly startedAt: number;
-  readonly request: HandshakeRequest;
-  readonly keepStream: boolean;
-  caller?: Caller;
-  /** A response was sent. */
-  answered: boolean;
-  /** Bytes of the peer have come. */
-  heardPeer: boolean;
 }
 
 interface Running {
@@ -487,11 +432,6 @@ type State =
   | { readonly tag: 'Ended' };
 
 type Started = Extract<State, { attempt: Attempt }>;
-
-/** Port scans and health checks of load balancers connect and say nothing: no news for a log. */
-function isSilent({ heardPeer, request }: Attempt): boolean {
-  return request.role === 'server' && !heardPeer;
-}
 
 function isPending(state: State): boolean {
   return state.tag === 'Queued' || (state.tag === 'Running' && state.pending);

@@ -59,14 +59,22 @@ export async function runSidecar(options: RunSidecarOptions): Promise<number> {
 
 async function serve(config: SidecarConfig, options: RunSidecarOptions): Promise<number> {
   const log = createLog(config.logLevel);
+  // Before anybody can know that it serves: a signal sent then must not kill it.
+  const stopped = stopSignal();
+  let reload = (): void => undefined;
+  process.on('SIGHUP', () => {
+    log.info('reload asked for');
+    reload();
+  });
   const sidecar = await startSidecar(config, { log });
-  const stopped = stopSignal(sidecar, log);
+  reload = () => {
+    sidecar.reload();
+  };
   options.onStarted?.(sidecar);
   const signal = await stopped;
   log.info({ signal }, 'sidecar stopping');
   await sidecar.drain(config.drainTimeoutMs);
   log.info('sidecar stopped');
-  log.flush();
   return 0;
 }
 
@@ -84,11 +92,7 @@ function createLog(level: string): Logger {
 }
 
 /** Resolves with the first signal to stop; a second one ends the process at once. */
-async function stopSignal(sidecar: Sidecar, log: Logger): Promise<NodeJS.Signals> {
-  process.on('SIGHUP', () => {
-    log.info('reload asked for');
-    sidecar.reload();
-  });
+async function stopSignal(): Promise<NodeJS.Signals> {
   return await new Promise((resolve) => {
     let stopping = false;
     const stop = (signal: NodeJS.Signals): void => {
