@@ -143,6 +143,8 @@ async function weReadOpenssl(directory: string, kind: KeyKind): Promise<Outcome>
   write(directory, 'openssl.cnf', opensslConfiguration);
   write(directory, 'index.txt', '');
   write(directory, 'crlnumber', '1000\n');
+  // OpenSSL would make the salt as long as fits; TLS and we want that of the hash.
+  const options = kind === 'rsa-pss' ? ['-sigopt', 'rsa_pss_saltlen:-1'] : [];
   const key = (name: string) => ['openssl', 'genpkey', ...genpkey[kind], '-out', name];
   const outcome = await all(directory, [
     key('root.key'),
@@ -150,6 +152,7 @@ async function weReadOpenssl(directory: string, kind: KeyKind): Promise<Outcome>
     [
       'openssl',
       'req',
+      ...options,
       '-x509',
       '-new',
       '-key',
@@ -161,13 +164,14 @@ async function weReadOpenssl(directory: string, kind: KeyKind): Promise<Outcome>
       '-config',
       'openssl.cnf',
       '-extensions',
-      'ca',
+      'root',
       '-out',
       'root.pem',
     ],
     [
       'openssl',
       'req',
+      ...options,
       '-new',
       '-key',
       'leaf.key',
@@ -183,6 +187,7 @@ async function weReadOpenssl(directory: string, kind: KeyKind): Promise<Outcome>
     [
       'openssl',
       'x509',
+      ...options,
       '-req',
       '-in',
       'request.pem',
@@ -222,6 +227,7 @@ async function weReadOpenssl(directory: string, kind: KeyKind): Promise<Outcome>
       '-cert',
       'root.pem',
       '-gencrl',
+      ...options,
       '-crldays',
       '1',
       '-out',
@@ -345,6 +351,7 @@ prompt = no
 CN = unused
 [ca]
 default_ca = ours
+[root]
 basicConstraints = critical, CA:true
 keyUsage = critical, keyCertSign, cRLSign
 subjectKeyIdentifier = hash

@@ -2,6 +2,7 @@ import type { Outcome } from '../cell.ts';
 import type { Bench, Check } from './check.ts';
 import { olderHabitChecks } from './older-habits.ts';
 import { pkiChecks } from './pki.ts';
+import { opensslOptionChecks } from './openssl-options.ts';
 import { refusalChecks } from './refusals.ts';
 import { falseStartCheck, segmentChecks } from './segments.ts';
 import { suiteChecks } from './suites.ts';
@@ -9,10 +10,11 @@ import { transferChecks } from './transfers.ts';
 
 /** All checks beyond the matrix. */
 export const allChecks: readonly Check[] = [
-  ...suiteChecks,
   ...segmentChecks,
   falseStartCheck,
+  ...suiteChecks,
   ...transferChecks,
+  ...opensslOptionChecks,
   ...refusalChecks,
   ...olderHabitChecks,
   ...pkiChecks,
