@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { expect } from 'chai';
-import { canSearchMemory, searchMemory } from '../../src/cli/demo/memory-search.ts';
+import { searchMemory, searchObstacle } from '../../src/cli/demo/memory-search.ts';
 
 // The secret is made by the child and comes back over a pipe, so that its bytes are in a place of
 // its own choosing.
@@ -17,8 +17,9 @@ describe('search of another process’s memory', function () {
   let secret: Buffer;
 
   before(async function () {
-    if (!canSearchMemory()) {
-      process.stdout.write('      skipped: no memory of other processes as files here\n');
+    const obstacle = searchObstacle(process.pid);
+    if (obstacle !== undefined) {
+      process.stdout.write(`      skipped: ${obstacle}\n`);
       this.skip();
     }
     child = spawn(process.execPath, ['-e', keeper], { stdio: ['pipe', 'pipe', 'inherit'] });

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describeFailure } from '../failure.ts';
 import { print, printError, styled } from '../terminal.ts';
-import { canSearchMemory } from './memory-search.ts';
+import { searchObstacle } from './memory-search.ts';
 import { ProcessGroup } from './processes.ts';
 import { castRoles, type Stage, startApplications, startSidecars } from './stage.ts';
 import {
@@ -83,8 +83,9 @@ async function perform(stage: Stage, options: DemoOptions): Promise<void> {
   );
   await story.step('Ordinary traffic', () => serveRequests(stage));
   const search = 'Is a private key in the memory of an application?';
-  if (canSearchMemory()) await story.step(search, () => searchApplications(stage));
-  else story.skip(search, 'this system does not show the memory of a process as a file');
+  const obstacle = searchObstacle(stage.serverApplication.pid);
+  if (obstacle === undefined) await story.step(search, () => searchApplications(stage));
+  else story.skip(search, obstacle);
   const peer = chooseStockPeer(options.stockPeer, stage.processes, {
     certificateFile: stage.stranger.certificateFile,
     privateKeyFile: stage.stranger.privateKeyFile,

@@ -15,9 +15,19 @@ export interface SearchResult {
   readonly unreadableBytes: number;
 }
 
-/** Whether this system shows a process's memory as a file. */
-export function canSearchMemory(): boolean {
-  return process.platform === 'linux';
+/** Why the memory of a process cannot be searched here; `undefined`: it can. */
+export function searchObstacle(pid: number): string | undefined {
+  if (process.platform !== 'linux') {
+    return 'this system does not show the memory of a process as a file';
+  }
+  try {
+    closeSync(openSync(`/proc/${String(pid)}/mem`, 'r'));
+    return undefined;
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? error.code : undefined;
+    if (code !== 'EACCES' && code !== 'EPERM') throw error;
+    return 'this system does not let a process look into the memory of its children';
+  }
 }
 
 /**
