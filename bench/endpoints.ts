@@ -13,11 +13,16 @@ export class Endpoint {
     this.#child = child;
   }
 
-  static async start(side: Side, settings: StackSettings): Promise<Endpoint> {
+  static async start(
+    side: Side,
+    settings: StackSettings,
+    nodeOptions: readonly string[],
+  ): Promise<Endpoint> {
     const endpoint = new Endpoint(
       startNode(
         side,
         [
+          ...nodeOptions,
           '--expose-gc',
           '--no-warnings',
           '--import',
@@ -68,10 +73,14 @@ export interface Pair {
   readonly ports: ServicePorts;
 }
 
-export async function startPair(settings: Record<Side, StackSettings>): Promise<Pair> {
+/** Starts both ends, with options for Node where a row needs them. */
+export async function startPair(
+  settings: Record<Side, StackSettings>,
+  nodeOptions: readonly string[] = [],
+): Promise<Pair> {
   const [client, server] = await Promise.all([
-    Endpoint.start('client', settings.client),
-    Endpoint.start('server', settings.server),
+    Endpoint.start('client', settings.client, nodeOptions),
+    Endpoint.start('server', settings.server, nodeOptions),
   ]);
   return { client, server, ports: await server.ask<ServicePorts>({ type: 'listen' }) };
 }
