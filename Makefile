@@ -4,7 +4,7 @@ BIN := node dist/cli/main.js
 SOURCES := $(shell find src -name '*.ts' -not -path 'src/gen/*' 2>/dev/null)
 PROTOS := $(shell find proto -name '*.proto' -o -name '*.yaml')
 
-.PHONY: run test bench lint interop soak cover build clean
+.PHONY: run test bench lint interop soak bogo cover build clean
 
 run: build
 	$(BIN) demo
@@ -20,6 +20,11 @@ interop: build
 
 soak: build
 	node --import tsx test/soak/main.ts
+
+# RUNNER: a build of BoringSSL's ssl/test/runner.
+bogo: build
+	npx tsc -p test/bogo
+	node --import tsx test/bogo/main.ts "$(RUNNER)" $(ARGS)
 
 cover: build
 	npm run --silent cover

@@ -46,6 +46,9 @@ export class ShimConnectionConfig {
   client(memory: ShimMemory): ClientConfig {
     const { booleans, strings } = this.#flags;
     const serverName = strings.get('host-name');
+    // A driver checks a session before it offers it: here is where one is verified again.
+    const refused = booleans.has('reverify-on-resume') && booleans.has('verify-fail');
+    const session = refused || booleans.has('no-ticket') ? undefined : memory.session;
     return {
       ...this.#common(wireProtocols(strings.get('advertise-alpn') ?? '')),
       role: 'client',
@@ -54,9 +57,7 @@ export class ShimConnectionConfig {
       requireRenegotiationInfo: booleans.has('no-legacy-server-connect'),
       sessionTickets: !booleans.has('no-ticket'),
       ...(serverName === undefined ? {} : { serverName }),
-      ...(memory.session === undefined || booleans.has('no-ticket')
-        ? {}
-        : { session: memory.session }),
+      ...(session === undefined ? {} : { session }),
     };
   }
 
