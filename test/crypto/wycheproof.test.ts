@@ -29,11 +29,18 @@ interface Vector {
 
 const directory = process.env['SIDEKEY_VECTORS'];
 
+/** Verdicts that were compared, over all files. */
+let compared = 0;
+
 describe('Wycheproof vectors, from the directory SIDEKEY_VECTORS names', () => {
   before(function () {
     if (directory !== undefined) return;
     process.stdout.write('    skipped: SIDEKEY_VECTORS is not set\n');
     this.skip();
+  });
+
+  after(() => {
+    process.stdout.write(`    ${String(compared)} verdicts of Wycheproof agree\n`);
   });
 
   const signatureFiles = [
@@ -84,7 +91,7 @@ describe('Wycheproof vectors, from the directory SIDEKEY_VECTORS names', () => {
 
 function vectors(file: string, check: (vector: Vector, group: VectorGroup) => void): void {
   it(`agrees with ${file}`, () => {
-    const path = join(directory ?? '', `${file}.json.gz`);
+    const path = join(directory ?? '', 'wycheproof', `${file}.json.gz`);
     const { testGroups } = JSON.parse(gunzipSync(readFileSync(path)).toString()) as VectorFile;
     let checked = 0;
     for (const group of testGroups) {
@@ -95,6 +102,7 @@ function vectors(file: string, check: (vector: Vector, group: VectorGroup) => vo
           throw new Error(`case ${String(vector.tcId)}: ${vector.comment}`, { cause });
         }
         checked += 1;
+        compared += 1;
       }
     }
     expect(checked).to.be.greaterThan(0);
