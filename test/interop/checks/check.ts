@@ -8,6 +8,8 @@ export interface Check {
   /** Checks with one heading are counted together. */
   readonly heading: string;
   readonly name: string;
+  /** Programs without which it is skipped. */
+  readonly needs?: readonly string[];
   /** Why `node:tls` would not pass, if so. */
   readonly notForControl?: string;
   run(bench: Bench): Promise<Outcome>;

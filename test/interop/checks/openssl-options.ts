@@ -51,12 +51,14 @@ export const opensslOptionChecks: readonly Check[] = [
   ...asClient.map((variation) => ({
     heading: 'OpenSSL client with options',
     name: variation.name,
+    needs: ['openssl'],
     run: (bench: Bench) => serveClient(bench, variation),
   })),
   ...asServer.map((variation) => ({
     ...variation,
     heading: 'OpenSSL server with options',
     name: variation.name,
+    needs: ['openssl'],
     run: (bench: Bench) => connectToServer(bench, variation),
   })),
 ];

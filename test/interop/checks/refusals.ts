@@ -91,12 +91,14 @@ export const refusalChecks: readonly Check[] = [
   ...refusedClients.map((refused) => ({
     heading: 'refused with the right alert, peer is OpenSSL client',
     name: refused.name,
+    needs: ['openssl'],
     notForControl,
     run: (bench: Bench) => refuseClient(bench, refused),
   })),
   ...refusedServers.map((refused) => ({
     heading: 'refused with the right alert, peer is OpenSSL server',
     name: refused.name,
+    needs: ['openssl'],
     notForControl,
     run: (bench: Bench) => refuseServer(bench, refused),
   })),

@@ -1,4 +1,5 @@
 import type { Outcome } from '../cell.ts';
+import { findProgram } from '../processes.ts';
 import type { Bench, Check } from './check.ts';
 import { olderHabitChecks } from './older-habits.ts';
 import { pkiChecks } from './pki.ts';
@@ -29,6 +30,10 @@ export interface Checked {
 export async function runCheck(check: Check, bench: Bench, control: boolean): Promise<Checked> {
   if (control && check.notForControl !== undefined) {
     return { check, outcome: { status: 'skipped', why: check.notForControl } };
+  }
+  const missing = check.needs?.find((program) => findProgram(program) === undefined);
+  if (missing !== undefined) {
+    return { check, outcome: { status: 'skipped', why: `no ${missing} program` } };
   }
   try {
     return { check, outcome: await check.run(bench) };

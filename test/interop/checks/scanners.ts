@@ -20,12 +20,12 @@ export const scannerChecks: readonly Check[] = (['ecdsa', 'rsa'] as const).flatM
   {
     heading,
     name: `nmap ssl-enum-ciphers, ${key} key`,
+    needs: ['nmap'],
     run: (bench: Bench) => runNmap(bench, key),
   },
 ]);
 
 async function runNmap(bench: Bench, key: KeyName): Promise<Outcome> {
-  if (findProgram('nmap') === undefined) return { status: 'skipped', why: 'no nmap program' };
   const server = await bench.server({ key, clientCertificate: false });
   const { text } = await run(
     'nmap',

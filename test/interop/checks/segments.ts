@@ -61,8 +61,8 @@ export const falseStartCheck: Check = check(
   },
 );
 
-function check(heading: string, name: string, run_: (bench: Bench) => Promise<Outcome>): Check {
-  return { heading, name, run: run_ };
+function check(heading: string, name: string, run: Check['run']): Check {
+  return { heading, name, needs: name.startsWith(openssl.name) ? ['openssl'] : [], run };
 }
 
 /** The peer serves behind a relay. */

@@ -13,11 +13,13 @@ export const suiteChecks: readonly Check[] = suites.flatMap((suite) =>
     {
       heading: 'suite x group x ALPN, peer is OpenSSL server',
       name: `${suite.iana} ${group}`,
+      needs: ['openssl'],
       run: (bench: Bench) => asClient(bench, suite, group),
     },
     {
       heading: 'suite x group x ALPN, peer is OpenSSL client',
       name: `${suite.iana} ${group}`,
+      needs: ['openssl'],
       run: (bench: Bench) => asServer(bench, suite, group),
     },
   ]),

@@ -19,6 +19,7 @@ export const transferChecks: readonly Check[] = suites.flatMap((suite) => {
     {
       heading,
       name: `OpenSSL client, ${suite.openssl}`,
+      needs: ['openssl'],
       run: async (bench: Bench) => {
         const server = await bench.server(row, { mode: 'echo' });
         const payload = createPayload();
