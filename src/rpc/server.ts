@@ -3,6 +3,7 @@ import { createServer, type Socket } from 'node:net';
 import type { ListenAddress } from './address.ts';
 import { listen, type Listening, type SocketAccess } from './listen.ts';
 import type { PeerCredentials, PeerCredentialsReader } from './peer-credentials.ts';
+import { RateBudget } from './rate-budget.ts';
 
 /** What is known about whoever opened a connection. */
 export interface Connection<Listener> {
@@ -11,6 +12,10 @@ export interface Connection<Listener> {
   readonly listener: Listener;
   /** Absent on TCP, and where the platform cannot tell. */
   readonly credentials: PeerCredentials | undefined;
+  /** The client was asked to take another connection: streams on this one should come to an end. */
+  readonly isRetiring: boolean;
+  /** A stream ended that its client had not ended: HTTP/2 makes the client reset it. */
+  streamReset(): void;
 }
 
 /** One place to listen on. */
@@ -28,6 +33,7 @@ export interface RpcServerOptions {
   readonly maxReceiveBytes: number;
   readonly maxStreamsPerConnection: number;
   readonly readCredentials: PeerCredentialsReader;
+  readonly now: () => Date;
   readonly interceptors?: readonly ServerInterceptor[];
 }
 
@@ -69,9 +75,8 @@ export class RpcServer<Listener> {
 
   /** Starts accepting. Throws `ListenError`. */
   async listen(options: ListenerOptions<Listener>): Promise<ListenAddress> {
-    const injector = this.grpc.createConnectionInjector(ServerCredentials.createInsecure());
     const server = createServer({ noDelay: true }, (socket) => {
-      if (this.#admit(socket, options)) injector.injectConnection(socket);
+      this.#accept(socket, options);
     });
     const listening = await listen(server, options.address, options.access);
     this.#listening.push(listening);
@@ -89,7 +94,7 @@ export class RpcServer<Listener> {
     for (const socket of this.#sockets) socket.destroy();
   }
 
-  #admit(socket: Socket, options: ListenerOptions<Listener>): boolean {
+  #accept(socket: Socket, options: ListenerOptions<Listener>): void {
     // Before gRPC adds its own listener, an error must not be thrown at the process.
     socket.on('error', () => socket.destroy());
     const credentials =
@@ -97,19 +102,79 @@ export class RpcServer<Listener> {
     if (credentials === undefined && options.requireCredentials) {
       options.onRefused('peer credentials are not available');
       socket.destroy();
-      return false;
+      return;
     }
     const id = `connection-${String((this.#nextId += 1))}`;
     // The address is the one thing gRPC hands from the socket to the call; without a port beside
     // it, `getPeer()` returns it as it is. http2 hides the socket itself behind a proxy.
     Object.defineProperty(socket, 'remoteAddress', { value: id });
     Object.defineProperty(socket, 'remotePort', { value: undefined });
-    this.#connections.set(id, { id, listener: options.listener, credentials });
+    // An injector of its own makes it possible to end one connection gracefully.
+    const injector = this.grpc.createConnectionInjector(ServerCredentials.createInsecure());
+    this.#connections.set(
+      id,
+      new AcceptedConnection({
+        id,
+        listener: options.listener,
+        credentials,
+        now: this.#options.now,
+        retire: () => {
+          injector.drain(retireGraceMs);
+        },
+      }),
+    );
     this.#sockets.add(socket);
     socket.once('close', () => {
       this.#connections.delete(id);
       this.#sockets.delete(socket);
+      injector.destroy();
     });
-    return true;
+    injector.injectConnection(socket);
   }
 }
+
+/**
+ * Node's HTTP/2 ends a connection with an error, and everything on it, when a client resets more
+ * streams than a burst of 1000 and then 33 per second: its answer to CVE-2023-44487. Clients of a
+ * protocol in which the server ends each stream reset every one of them, as HTTP/2 asks. Before the
+ * limit is reached, such a connection is therefore retired: its client is told to open another, and
+ * what runs on it is finished.
+ */
+class AcceptedConnection<Listener> implements Connection<Listener> {
+  readonly id: string;
+  readonly listener: Listener;
+  readonly credentials: PeerCredentials | undefined;
+  readonly #resets: RateBudget;
+  readonly #retire: () => void;
+  #retiring = false;
+
+  constructor(options: {
+    readonly id: string;
+    readonly listener: Listener;
+    readonly credentials: PeerCredentials | undefined;
+    readonly now: () => Date;
+    readonly retire: () => void;
+  }) {
+    this.id = options.id;
+    this.listener = options.listener;
+    this.credentials = options.credentials;
+    this.#retire = options.retire;
+    this.#resets = new RateBudget(resetBudget, options.now);
+  }
+
+  get isRetiring(): boolean {
+    return this.#retiring;
+  }
+
+  streamReset(): void {
+    this.#resets.spend();
+    if (this.#retiring || this.#resets.available) return;
+    this.#retiring = true;
+    this.#retire();
+  }
+}
+
+/** Well below what Node allows: streams that are open when the budget is spent are reset, too. */
+const resetBudget = { burst: 400, perSecond: 25 };
+/** Longer than any handshake. */
+const retireGraceMs = 150_000;

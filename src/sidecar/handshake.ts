@@ -14,6 +14,7 @@ import type {
 import type { CipherSuite } from '../tls/cipher-suites.ts';
 import { NamedGroup, SignatureScheme } from '../tls/registries.ts';
 import { ServiceError } from '../rpc/errors.ts';
+import type { RateBudget } from '../rpc/rate-budget.ts';
 import type { Caller } from './callers.ts';
 import type { ClientAuthMode, TlsPolicy } from './config.ts';
 import { EngineDriver } from './engine-driver.ts';
@@ -27,7 +28,6 @@ import type { IdentityStore } from './identities.ts';
 import { selectClientIdentity, selectServerIdentities } from './identity-selection.ts';
 import type { LocalIdentity } from './local-identity.ts';
 import { judgePeer, type VerifiedPeer } from './peer-verification.ts';
-import type { RateBudget } from './rate-budget.ts';
 import { type ClientSessionCache, copySession, wipeSession } from './session-cache.ts';
 import type { Signer } from './signer.ts';
 import type { TrustStore } from './trust.ts';

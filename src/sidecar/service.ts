@@ -21,7 +21,7 @@ export const handshakeService = {
 export class HandshakeService {
   readonly #services: StreamServices;
   readonly #connection: (peer: string) => Connection<CallerPolicy> | undefined;
-  readonly #streams = new Set<SessionStream>();
+  readonly #streams = new Map<SessionStream, Connection<CallerPolicy>>();
   #onIdle: (() => void) | undefined;
 
   /** `connection` finds the connection of a call by what gRPC calls its peer. */
@@ -38,8 +38,8 @@ export class HandshakeService {
   }
 
   /** Ends the streams callers keep for later. */
-  endIdleStreams(): void {
-    for (const stream of this.#streams) stream.endIfIdle();
+  endKeptStreams(): void {
+    for (const stream of this.#streams.keys()) stream.endIfKept();
   }
 
   /** Resolves when no stream is open, or the time is over. */
@@ -63,16 +63,20 @@ export class HandshakeService {
       );
       return;
     }
-    const { listener, credentials } = connection;
-    const stream = new SessionStream(
-      call,
-      this.#services,
-      (tokens) => listener.identify(credentials, tokens),
-      () => {
+    const stream = new SessionStream(call, this.#services, {
+      identify: (tokens) => connection.listener.identify(connection.credentials, tokens),
+      isRetiring: () => connection.isRetiring,
+      onClosed: (byCaller) => {
+        if (!byCaller) connection.streamReset();
+        if (connection.isRetiring) this.#endKeptStreamsOf(connection);
         this.#streams.delete(stream);
         if (this.#streams.size === 0) this.#onIdle?.();
       },
-    );
-    this.#streams.add(stream);
+    });
+    this.#streams.set(stream, connection);
   };
+
+  #endKeptStreamsOf(connection: Connection<CallerPolicy>): void {
+    for (const [stream, its] of this.#streams) if (its === connection) stream.endIfKept();
+  }
 }

@@ -10,6 +10,7 @@ import {
   createPeerCredentialsReader,
   type PeerCredentialsReader,
 } from '../rpc/peer-credentials.ts';
+import { RateBudget } from '../rpc/rate-budget.ts';
 import { RpcServer } from '../rpc/server.ts';
 import { TicketKeys } from '../tls/index.ts';
 import { startAdmin } from './admin.ts';
@@ -20,7 +21,6 @@ import { ConfigurationError } from './configuration-error.ts';
 import { loadDescriptors } from './descriptors.ts';
 import { IdentityStore } from './identities.ts';
 import { SidecarMetrics } from './metrics.ts';
-import { RateBudget } from './rate-budget.ts';
 import { readinessProblem } from './readiness.ts';
 import { Reloader } from './reloader.ts';
 import { HandshakeService, handshakeService } from './service.ts';
@@ -119,6 +119,7 @@ class RunningSidecar implements Sidecar {
       maxReceiveBytes: 196_608,
       maxStreamsPerConnection: limits.streamsPerConnection,
       readCredentials: options.readCredentials ?? createPeerCredentialsReader(),
+      now,
     });
     this.#service = new HandshakeService(
       {
@@ -129,7 +130,10 @@ class RunningSidecar implements Sidecar {
           signer: new Signer(limits.rsaSignatures),
           sessions: this.#sessions,
           tickets: this.#tickets,
-          p384: new RateBudget(limits.p384PerSecond, now),
+          p384: new RateBudget(
+            { burst: limits.p384PerSecond, perSecond: limits.p384PerSecond },
+            now,
+          ),
           now,
           nextConnectionId: counter(),
         },
@@ -220,7 +224,7 @@ class RunningSidecar implements Sidecar {
       this.#log.info({ openStreams: this.#service.openStreams }, 'sidecar draining');
     }
     await this.#rpc.stopListening();
-    this.#service.endIdleStreams();
+    this.#service.endKeptStreams();
     await this.#service.idle(timeoutMs);
     await this.close();
   }

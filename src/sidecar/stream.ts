@@ -38,6 +38,16 @@ export interface StreamServices {
   readonly isDraining: () => boolean;
 }
 
+/** What a stream knows of the connection it came in on. */
+export interface StreamConnection {
+  /** Who calls, given tokens. Throws `ServiceError`. */
+  readonly identify: (tokens: readonly string[]) => Caller;
+  /** No further handshakes on this connection. */
+  readonly isRetiring: () => boolean;
+  /** The stream is closed; whether the caller had ended his side. */
+  readonly onClosed: (byCaller: boolean) => void;
+}
+
 /**
  * One stream of SetUpSession: runs one handshake, or several one after the other for a caller that
  * asks for it with `keep_stream`.
@@ -52,24 +62,17 @@ export interface StreamServices {
 export class SessionStream {
   readonly #call: SessionCall;
   readonly #services: StreamServices;
-  readonly #identify: (tokens: readonly string[]) => Caller;
-  readonly #onClosed: () => void;
+  readonly #connection: StreamConnection;
   readonly #timer: StreamTimer;
   #state: State = { tag: 'Idle' };
   #completed = 0;
   #closed = false;
+  #endedByCaller = false;
 
-  /** `identify` says who calls, given tokens, or throws `ServiceError`. */
-  constructor(
-    call: SessionCall,
-    services: StreamServices,
-    identify: (tokens: readonly string[]) => Caller,
-    onClosed: () => void,
-  ) {
+  constructor(call: SessionCall, services: StreamServices, connection: StreamConnection) {
     this.#call = call;
     this.#services = services;
-    this.#identify = identify;
-    this.#onClosed = onClosed;
+    this.#connection = connection;
     this.#timer = new StreamTimer((deadline) => {
       this.#guarded(() => {
         this.#expired(deadline);
@@ -88,9 +91,12 @@ export class SessionStream {
     this.#timer.wait('start', services.handshakes.policy.firstMessageTimeoutMs);
   }
 
-  /** Ends the stream if no handshake is running; called when the sidecar drains. */
-  endIfIdle(): void {
-    if (this.#state.tag === 'Idle') this.#end();
+  /**
+   * Ends the stream if it is kept for a handshake that may come. One that is new is left alone: its
+   * start message may be on the way, and deserves an answer.
+   */
+  endIfKept(): void {
+    if (this.#state.tag === 'Idle' && this.#completed > 0) this.#end();
   }
 
   #receive(bytes: Buffer): void {
@@ -136,7 +142,7 @@ export class SessionStream {
         if (state.tag !== 'Idle' || this.#completed > 0) {
           throw outOfOrder('a resumption ticket is the only message of its stream');
         }
-        this.#identify(presentedTokens(message.tokens));
+        this.#connection.identify(presentedTokens(message.tokens));
         // TLS 1.2 tickets arrive within the handshake: there is nothing left to keep.
         this.#send({});
         this.#end();
@@ -155,7 +161,7 @@ export class SessionStream {
     };
     this.#state = { tag: 'Starting', attempt };
     if (this.#services.isDraining()) throw draining();
-    attempt.caller = this.#identify(presentedTokens(message.tokens));
+    attempt.caller = this.#connection.identify(presentedTokens(message.tokens));
     const { caller } = attempt;
     this.#timer.limit(this.#services.handshakes.policy.handshakeTimeoutMs);
     const waiting = this.#services.admission[request.role].acquire(
@@ -243,7 +249,8 @@ export class SessionStream {
     const again =
       attempt.keepStream &&
       this.#completed < maxHandshakesPerStream &&
-      !this.#services.isDraining();
+      !this.#services.isDraining() &&
+      !this.#connection.isRetiring();
     if (!again) {
       this.#end();
       return;
@@ -337,6 +344,7 @@ export class SessionStream {
 
   /** The caller will send nothing more. */
   #halfClosed(): void {
+    this.#endedByCaller = true;
     const state = this.#state;
     switch (state.tag) {
       case 'Ended':
@@ -364,7 +372,7 @@ export class SessionStream {
     if (state.tag !== 'Ended' && state.tag !== 'Idle') this.#cancelled(state);
     this.#timer.close();
     this.#state = { tag: 'Ended' };
-    this.#onClosed();
+    this.#connection.onClosed(this.#endedByCaller);
   }
 
   #cancelled(state: Started): void {

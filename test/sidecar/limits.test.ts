@@ -1,7 +1,6 @@
 import { expect } from 'chai';
 import { verifySignature } from '../../src/crypto/signatures.ts';
 import { generateKeyPair } from '../../src/crypto/key-generation.ts';
-import { RateBudget } from '../../src/sidecar/rate-budget.ts';
 import { ClientSessionCache } from '../../src/sidecar/session-cache.ts';
 import { Signer } from '../../src/sidecar/signer.ts';
 import { cipherSuites } from '../../src/tls/cipher-suites.ts';
@@ -70,34 +69,6 @@ describe('ClientSessionCache', () => {
     cache.store('a', session());
     cache.clear();
     expect(cache.size).to.equal(0);
-  });
-});
-
-describe('RateBudget', () => {
-  it('is spent and comes back with time, for one second at most', () => {
-    let ms = 0;
-    const budget = new RateBudget(2, () => new Date(ms));
-    budget.spend();
-    expect(budget.available).to.equal(true);
-    budget.spend();
-    expect(budget.available).to.equal(false);
-    ms = 499;
-    expect(budget.available).to.equal(false);
-    ms = 500;
-    expect(budget.available).to.equal(true);
-    ms = 100_000;
-    for (let count = 0; count < 2; count += 1) budget.spend();
-    expect(budget.available).to.equal(false);
-  });
-
-  it('is not confused by a clock set back', () => {
-    let ms = 1000;
-    const budget = new RateBudget(1, () => new Date(ms));
-    budget.spend();
-    ms = 0;
-    expect(budget.available).to.equal(false);
-    ms = 1000;
-    expect(budget.available).to.equal(true);
   });
 });
 

@@ -323,6 +323,49 @@ describe('a sidecar', () => {
     });
   });
 
+  describe('with callers that reset each stream, as HTTP/2 makes them', () => {
+    it('serves more of them on one channel than Node allows on one connection', async () => {
+      await start({});
+      for (let round = 0; round < 50; round += 1) {
+        const streams = Array.from({ length: 50 }, () => wire.open());
+        const statuses = await Promise.all(
+          streams.map(async (stream) => {
+            stream.send({ resumption_ticket: {} });
+            const response = await stream.receive();
+            stream.cancel();
+            return response === undefined ? await stream.status() : response['status'];
+          }),
+        );
+        expect(statuses).to.deep.equal(statuses.map(() => ({})));
+      }
+    });
+
+    it('lets kept streams finish what they do, then ends them', async () => {
+      await start({});
+      const kept = wire.open();
+      kept.send({ client_start: { target_name: 'a.example.org' }, keep_stream: true });
+      await kept.receive();
+      for (let round = 0; round < 450; round += 1) {
+        const stream = wire.open();
+        stream.send({ resumption_ticket: {} });
+        await stream.receive();
+        await stream.status();
+        stream.cancel();
+      }
+      while ((await sidecar.metric('sidekey_connections')) < 2) await openAndClose();
+      kept.send({ next: {} });
+      expect((await kept.receive())!['status']).to.deep.equal({});
+      kept.cancel();
+    });
+
+    async function openAndClose(): Promise<void> {
+      const stream = wire.open();
+      stream.send({ resumption_ticket: {} });
+      await stream.receive();
+      stream.cancel();
+    }
+  });
+
   describe('that drains', () => {
     it('finishes what is running, takes nothing new, and ends', async () => {
       await start({});

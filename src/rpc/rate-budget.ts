@@ -1,17 +1,19 @@
 /**
- * A budget per second for work that blocks the process (P-384 key exchange: some milliseconds).
- * Unused budget is kept for one second.
+ * A budget that is spent and grows back with time, up to `burst`: for work or events of which only so
+ * many per second are bearable.
  */
 export class RateBudget {
+  readonly #burst: number;
   readonly #perSecond: number;
   readonly #now: () => Date;
   #left: number;
   #refilledAt: number;
 
-  constructor(perSecond: number, now: () => Date) {
-    this.#perSecond = perSecond;
+  constructor(limits: { readonly burst: number; readonly perSecond: number }, now: () => Date) {
+    this.#burst = limits.burst;
+    this.#perSecond = limits.perSecond;
     this.#now = now;
-    this.#left = perSecond;
+    this.#left = limits.burst;
     this.#refilledAt = now().getTime();
   }
 
@@ -31,6 +33,6 @@ export class RateBudget {
     const now = this.#now().getTime();
     const elapsedMs = Math.max(0, now - this.#refilledAt);
     this.#refilledAt = now;
-    this.#left = Math.min(this.#perSecond, this.#left + (elapsedMs * this.#perSecond) / 1000);
+    this.#left = Math.min(this.#burst, this.#left + (elapsedMs * this.#perSecond) / 1000);
   }
 }
