@@ -55,7 +55,7 @@ export function keyingMaterial(
  */
 export function refuseForeignOptions(options: object): void {
   for (const [name, reason] of foreignOptions) {
-    const value = Object.entries(options).find(([key]) => key === name)?.[1] as unknown;
+    const value: unknown = Reflect.get(options, name);
     if (value !== undefined && value !== null) {
       throw new TypeError(`option ${name} has no effect here: ${reason}`);
     }

@@ -9,6 +9,7 @@ import {
 } from '../gen/s2a/proto/s2a.ts';
 import type { CipherSuite } from '../tls/cipher-suites.ts';
 import type { KeyingMaterialRequest, PeerName, UncheckedSession } from './session.ts';
+import { sharedChain } from './shared-chain.ts';
 import type {
   ClientStart,
   ServerStart,
@@ -139,9 +140,9 @@ function uncheckedSession(result: SessionResult): UncheckedSession {
       extendedMasterSecret: result.extendedMasterSecret,
       peerIdentity: nameIn(result.peerIdentity),
       localIdentity: nameIn(result.localIdentity),
-      // Kept as long as the connection lives: in memory of their own, not in Node's shared pool.
-      peerCertificates: result.peerCertificates.map(copyOf),
-      localCertificates: result.localCertificates.map(copyOf),
+      // Kept as long as the connection lives.
+      peerCertificates: sharedChain(result.peerCertFingerprint, result.peerCertificates),
+      localCertificates: sharedChain(result.localCertFingerprint, result.localCertificates),
       namedGroup: orUndefined(result.namedGroup),
       signatureScheme: orUndefined(result.signatureScheme),
       serverName: orUndefined(result.serverName),

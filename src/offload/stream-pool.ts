@@ -80,8 +80,8 @@ export class StreamPool {
   }
 }
 
-/** As many as handshakes of one role run at once by default; each costs about 30 KiB. */
-const maxIdleStreams = 64;
+/** Each costs about 30 KiB; however many handshakes run at once, few streams are idle meanwhile. */
+const maxIdleStreams = 16;
 /** Far below the five minutes after which a sidecar ends an idle stream itself. */
 const maxIdleMs = 60_000;
 const notKeptForMs = 60_000;

@@ -159,11 +159,11 @@ export abstract class TlsSurface extends SocketSurface {
   }
 
   /** Sessions are kept by the sidecar: there is nothing to hand out. */
-  getSession(): undefined {
+  getSession(): Buffer | undefined {
     return undefined;
   }
 
-  getTLSTicket(): undefined {
+  getTLSTicket(): Buffer | undefined {
     return undefined;
   }
 

@@ -199,6 +199,25 @@ describe('the offload with a sidecar', () => {
       second.listener.close();
     });
 
+    it('declines to renegotiate, and goes on (RFC 5246 §7.2.2)', async () => {
+      const { client, accepted, listener } = await accept({
+        cert: friend.certificatePem,
+        key: friend.privateKeyPem,
+      });
+      const [[server]] = await Promise.all([accepted, once(client, 'secureConnect')]);
+      // OpenSSL takes the warning for an error of its own; our side has none.
+      const refusal = new Promise<Error | null>((resolve) => {
+        client.on('error', resolve);
+        client.renegotiate({}, resolve);
+      });
+      expect(await refusal)
+        .to.have.property('message')
+        .that.matches(/no renegotiation/i);
+      expect(server.destroyed).to.equal(false);
+      client.destroy();
+      listener.close();
+    });
+
     it('refuses one without a certificate', async () => {
       const { client, refused, listener } = await accept({});
       client.on('error', () => undefined);
