@@ -1,4 +1,5 @@
 import { randomBytes } from '../crypto/random.ts';
+import { wipe } from '../bytes/bytes.ts';
 import { generateKeyShare } from '../crypto/key-exchange.ts';
 import { hash } from '../crypto/hash.ts';
 import { createClientHandshake, createServerHandshake } from '../tls/index.ts';
@@ -70,6 +71,8 @@ export class OffloadedHandshake {
   readonly #sessionKey: string;
   #peer: VerifiedPeer | undefined;
   #signing: LocalIdentity | undefined;
+  #offered: ClientSession | undefined;
+  #result: HandshakeResult | undefined;
 
   /** Throws `ServiceError` if the caller asks for what it may not have. */
   constructor(
@@ -118,6 +121,7 @@ export class OffloadedHandshake {
 
   /** Turns the engine's result into the caller's, and keeps the session for resumption. */
   complete(result: HandshakeResult): SessionOutcome {
+    this.#result = result;
     this.#keepSession(result);
     const local = this.#identities.find(({ credential }) => credential === result.credential);
     const { applicationProtocol } = result;
@@ -134,14 +138,19 @@ export class OffloadedHandshake {
     };
   }
 
-  /** Overwrites all secrets, also those of a result that was handed out. */
+  /** Overwrites all secrets, also those of a result that was handed out: it must be encoded. */
   wipe(): void {
     this.driver.wipe();
-    if (this.#session !== undefined) wipeSession(this.#session);
+    if (this.#result !== undefined) wipeResult(this.#result);
+    for (const session of [this.#session, this.#offered]) {
+      if (session !== undefined) wipeSession(session);
+    }
   }
 
   #clientEngine(request: ClientRequest): Handshake {
     const { policy } = this.#services;
+    // A copy: the session may have to be put back after the engine has wiped what it used.
+    this.#offered = this.#session === undefined ? undefined : copySession(this.#session);
     return createClientHandshake({
       role: 'client',
       ...this.#common(),
@@ -150,7 +159,7 @@ export class OffloadedHandshake {
       requireCredential: request.identity !== undefined,
       requireRenegotiationInfo: policy.requireRenegotiationInfo,
       sessionTickets: policy.sessionTickets,
-      ...(this.#session === undefined ? {} : { session: copySession(this.#session) }),
+      ...(this.#offered === undefined ? {} : { session: this.#offered }),
     });
   }
 
@@ -243,8 +252,12 @@ export class OffloadedHandshake {
     if (trust.generation !== this.#trustGeneration) return;
     const session = result.session ?? (result.resumed ? this.#session : undefined);
     if (session !== undefined) sessions.store(this.#sessionKey, session);
-    if (result.session !== undefined) wipeSession(result.session);
   }
+}
+
+function wipeResult({ read, write, keyingMaterial, session }: HandshakeResult): void {
+  wipe(read.key, read.fixedNonce, write.key, write.fixedNonce, ...keyingMaterial);
+  if (session !== undefined) wipeSession(session);
 }
 
 /** The name under which an identity is known to peers. */
