@@ -1,4 +1,4 @@
-import { concat } from '../bytes/bytes.ts';
+import { concat, wipe } from '../bytes/bytes.ts';
 
 /**
  * gRPC's length-prefixed messages over HTTP/2 DATA frames: one byte of flags, four of length, the
@@ -16,23 +16,28 @@ export function frameMessage(message: Uint8Array): Uint8Array {
 
 /** Cuts received bytes into messages. */
 export class MessageReader {
-  #pending: Uint8Array = new Uint8Array();
+  #pending = noBytes;
 
   /**
-   * Messages completed by `bytes`, as views: whoever uses them may overwrite them. Throws for a
+   * Messages completed by `bytes`, as views: whoever uses them may overwrite them. What was copied
+   * to join pieces is overwritten here, as keys may be in it. Throws for a
    * compressed message, which we never announced, and for one that is too long.
    */
   push(bytes: Uint8Array): readonly Uint8Array[] {
     const messages: Uint8Array[] = [];
-    let rest = this.#pending.length === 0 ? bytes : concat(this.#pending, bytes);
+    let rest = bytes;
+    if (this.#pending.length > 0) {
+      rest = concat(this.#pending, bytes);
+      wipe(this.#pending, bytes);
+    }
     for (;;) {
       const size = frameSize(rest);
       if (size === undefined || rest.length < size) break;
       messages.push(rest.subarray(prefixBytes, size));
       rest = rest.subarray(size);
     }
-    // `bytes` may be overwritten by the reader of a message beside the rest: keep a copy.
-    this.#pending = rest.length === 0 ? rest : concat(rest);
+    this.#pending = rest.length === 0 ? noBytes : concat(rest);
+    wipe(rest);
     return messages;
   }
 }
@@ -48,3 +53,4 @@ function frameSize(bytes: Uint8Array): number | undefined {
 const prefixBytes = 5;
 /** A result with two long chains is below 64 KiB. */
 const maxMessageBytes = 1_048_576;
+const noBytes = new Uint8Array();

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { concat } from '../bytes/bytes.ts';
+import { concat, wipe } from '../bytes/bytes.ts';
 import type { TokenSource } from './access-token.ts';
 import { Admission } from './admission.ts';
 import { asError, codeOf, OffloadError, OffloadErrorCode } from './errors.ts';
@@ -7,7 +7,7 @@ import { type GrpcChannel, GrpcStatus, GrpcStatusError } from './grpc-channel.ts
 import { failureToError, statusToError } from './handshake-failure.ts';
 import { type HandshakeStream, StreamEndedError } from './handshake-stream.ts';
 import type { PeerInbox } from './peer-inbox.ts';
-import { checkSession, type Session } from './session.ts';
+import { checkSession, type Session, type UncheckedSession } from './session.ts';
 import type { SidecarResponse, StartParameters } from './sidecar-messages.ts';
 import { StreamPool } from './stream-pool.ts';
 
@@ -188,16 +188,23 @@ class Exchange {
       this.#handshakeId = response.handshakeId ?? this.#handshakeId;
       const unconsumed = this.#take(response, bytes);
       if (response.session !== undefined) {
-        const session = checkSession(
-          response.session,
-          { clientAuth: undefined, ...this.#start },
-          this.#handshakeId,
-        );
+        const session = this.#checked(response.session);
         return { session, leftover: concat(unconsumed, inbox.drain()) };
       }
       const received = await inbox.read();
       bytes = unconsumed.length === 0 ? received : concat(unconsumed, received);
       response = await stream.request({ type: 'next', bytes });
+    }
+  }
+
+  #checked(unchecked: UncheckedSession): Session {
+    try {
+      const expectation = { clientAuth: undefined, ...this.#start };
+      return checkSession(unchecked, expectation, this.#handshakeId);
+    } catch (error) {
+      const { read, write, keyingMaterial } = unchecked.session;
+      wipe(read.key, read.fixedNonce, write.key, write.fixedNonce, ...keyingMaterial);
+      throw error;
     }
   }
 

@@ -28,12 +28,6 @@ export interface ServerHandshakeOptions extends CommonConnectionOptions {
 export interface ServerOptions
   extends ServerHandshakeOptions, Omit<ServerOpts, 'allowHalfOpen' | 'highWaterMark'> {}
 
-/** The events of {@link OffloadServer} beyond those of `net.Server`. */
-export interface OffloadServerEvents {
-  secureConnection: [socket: OffloadSocket];
-  tlsClientError: [error: Error, socket: OffloadSocket];
-}
-
 /**
  * A TLS server in the manner of `tls.Server`: `secureConnection` for every connection whose
  * handshake succeeded, `tlsClientError` for every one whose did not.
