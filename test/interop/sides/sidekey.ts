@@ -73,7 +73,7 @@ export async function startSidecar(
   fixture: Fixture,
   command: string,
   role: 'client' | 'server',
-  moreSettings = '',
+  more: { readonly settings?: string; readonly nodeOptions?: readonly string[] } = {},
 ): Promise<RunningSidecar> {
   const directory = path.join(fixture.directory, `sidecar-${role}`);
   mkdirSync(directory);
@@ -90,10 +90,10 @@ ${identities.join('')}trust:
   bundle: ${fixture.rootsFile}
 tls:
   clientAuth: none
-${moreSettings}`,
+${more.settings ?? ''}`,
   );
   const daemon = await Daemon.printing(/"sidecar started"/, process.execPath, [
-    ...[command, 'sidecar', '--config', configuration],
+    ...[...(more.nodeOptions ?? []), command, 'sidecar', '--config', configuration],
   ]);
   return { address: `unix:${socket}`, daemon };
 }
