@@ -16,7 +16,7 @@ export function frameMessage(message: Uint8Array): Uint8Array {
 
 /** Cuts received bytes into messages. */
 export class MessageReader {
-  #pending = noBytes;
+  #pending: Uint8Array = noBytes;
 
   /**
    * Messages completed by `bytes`, as views: whoever uses them may overwrite them. What was copied
