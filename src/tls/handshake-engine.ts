@@ -166,13 +166,15 @@ export class HandshakeEngine<State extends { readonly tag: string }>
   #run(first: () => State): readonly Action[] {
     try {
       this.#enter(first());
-      while (this.#life.stage === 'running' && this.#question === undefined) {
+      // A flight that waits for a signature goes out whole, with what is signed. Any other goes out
+      // before more is read: what is sent must not depend on how the peer's bytes are cut.
+      while (this.#question === undefined) {
+        this.#flush();
+        if (this.#life.stage !== 'running') break;
         const input = this.#intake.next();
         if (input === undefined) break;
         this.#enter(this.#role.step(this.#life.state, input, this));
       }
-      // A flight that waits for a signature goes out whole, with what is signed.
-      if (this.#question === undefined) this.#flush();
       this.#finish();
     } catch (error) {
       this.#fail(error);
@@ -203,8 +205,8 @@ export class HandshakeEngine<State extends { readonly tag: string }>
   #fail(error: unknown): void {
     const { failure, alert } = endingOf(error, this.phase);
     this.#life = { stage: 'failed', failure };
-    // Nothing asked or promised in this call counts any more.
-    this.#actions = [];
+    // Nothing asked in this call counts any more; flights that were complete are said.
+    this.#actions = this.#actions.filter(({ type }) => type === 'send');
     if (alert !== undefined) {
       this.#output.fatalAlert(alert);
       this.#flush();

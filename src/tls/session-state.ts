@@ -72,11 +72,13 @@ export function decodeServerSession(plaintext: Uint8Array): ServerSession | unde
 
 function readSession(reader: Reader): ServerSession | undefined {
   const cipherSuite = cipherSuiteByCode(reader.u16());
-  const extendedMasterSecret = reader.u8() === 1;
+  const extendedMasterSecret = booleans[reader.u8()];
   const clientAuth = clientAuthModes[reader.u8()];
-  if (cipherSuite === undefined || clientAuth === undefined) return undefined;
+  if (cipherSuite === undefined) return undefined;
+  if (extendedMasterSecret === undefined || clientAuth === undefined) return undefined;
   const masterSecret = copyOf(reader.take(masterSecretBytes));
   const createdAt = new Date(Number(reader.u64()));
+  if (Number.isNaN(createdAt.getTime())) return undefined;
   const serverName = Buffer.from(reader.vec8().rest()).toString('latin1');
   const credentialFingerprint = copyOf(reader.take(fingerprintBytes));
   const sessionContext = copyOf(reader.vec8().rest());
@@ -103,4 +105,5 @@ function requireLength(name: string, bytes: Uint8Array, length: number): void {
 const formatVersion = 1;
 const masterSecretBytes = 48;
 const fingerprintBytes = 32;
+const booleans: readonly boolean[] = [false, true];
 const clientAuthModes: readonly ServerConfig['clientAuth'][] = ['none', 'request', 'require'];

@@ -185,8 +185,28 @@ describe('questions to the driver', () => {
     expect(engine.receive(Buffer.from('15030300020228', 'hex'))).to.deep.equal([]);
     if (sign?.type !== 'sign') throw new Error('no sign action');
     const actions = engine.signed(signWithIdentity(sign));
-    expect(types(actions)).to.deep.equal(['failed']);
-    expect(actions[0]).to.have.nested.include({ 'failure.kind': 'peer_alert' });
+    // As if the alert had come after the flight.
+    expect(types(actions)).to.deep.equal(['send', 'failed']);
+    expect(actions[1]).to.have.nested.include({ 'failure.kind': 'peer_alert' });
+  });
+
+  it('do not keep a whole flight from being sent when what came meanwhile is wrong', () => {
+    const hello = new EngineSide(createClientHandshake(clientConfig())).start();
+    const wrong = Buffer.from('160303000414000000', 'hex');
+    const sentWhen = (...chunks: readonly Uint8Array[]): readonly number[] => {
+      const side = new EngineSide(createServerHandshake(server()));
+      side.start();
+      const bytes = Buffer.concat(chunks.map((chunk) => side.receive(chunk)));
+      expect(side.failure?.alert).to.equal('unexpected_message');
+      const types: number[] = [];
+      for (let at = 0; at < bytes.length; at += 5 + bytes.readUInt16BE(at + 3)) {
+        types.push(bytes.readUInt8(at));
+      }
+      return types;
+    };
+    const { handshake, alert } = ContentType;
+    expect(sentWhen(hello, wrong)).to.deep.equal([handshake, alert]);
+    expect(sentWhen(Buffer.concat([hello, wrong]))).to.deep.equal([handshake, alert]);
   });
 
   it('bound what waits for an answer', () => {

@@ -59,6 +59,8 @@ describe('ServerSession (RFC 5077 §4)', () => {
   const others: readonly { name: string; offset: number; byte: number }[] = [
     { name: 'another format', offset: 0, byte: 2 },
     { name: 'a suite we do not have', offset: 2, byte: 0x01 },
+    { name: 'a flag that is neither 0 nor 1', offset: 3, byte: 0x81 },
+    { name: 'a time no Date can hold', offset: 53, byte: 0xff },
     { name: 'a client authentication mode we do not have', offset: 4, byte: 3 },
   ];
   for (const { name, offset, byte } of others) {
