@@ -4,7 +4,7 @@ BIN := node dist/cli/main.js
 SOURCES := $(shell find src -name '*.ts' -not -path 'src/gen/*' 2>/dev/null)
 PROTOS := $(shell find proto -name '*.proto' -o -name '*.yaml')
 
-.PHONY: run test bench lint interop soak bogo cover build clean
+.PHONY: run test bench lint interop soak fuzz bogo cover build clean
 
 run: build
 	$(BIN) demo
@@ -25,6 +25,9 @@ soak: build
 bogo: build
 	npx tsc -p test/bogo
 	node --import tsx test/bogo/main.ts "$(RUNNER)" $(ARGS)
+
+fuzz: build
+	nice node --import tsx test/fuzz/main.ts $(or $(SECONDS),60)
 
 cover: build
 	npm run --silent cover
