@@ -2,14 +2,17 @@ import { copyOf, wipe } from '../bytes/bytes.ts';
 import type { ClientSession } from '../tls/config.ts';
 
 /**
- * Sessions our clients can resume, in memory only: a bounded number, least recently stored out
- * first. A session is taken out to be offered, and put back only after a handshake that resumed
- * it succeeded. What is dropped is wiped.
+ * Sessions our clients can resume, in memory only and of a bounded number. A session is taken out to
+ * be offered and put back only after a handshake that resumed it succeeded, so each is in use once at
+ * a time; several are kept per key, or parallel connections to one server would rarely find one. What
+ * is dropped is wiped.
  */
 export class ClientSessionCache {
   readonly #capacity: number;
   readonly #maxAgeSeconds: number;
-  readonly #sessions = new Map<string, ClientSession>();
+  /** By key, the one stored into longest ago first; of each key the session stored last is last. */
+  readonly #sessions = new Map<string, ClientSession[]>();
+  #size = 0;
 
   constructor(capacity: number, maxAgeSeconds: number) {
     this.#capacity = capacity;
@@ -17,27 +20,33 @@ export class ClientSessionCache {
   }
 
   get size(): number {
-    return this.#sessions.size;
+    return this.#size;
   }
 
-  /** Takes a session out, if there is one that is young enough. The caller wipes it. */
+  /** Takes out the session stored last that is young enough. The caller wipes it. */
   take(key: string, now: Date): ClientSession | undefined {
-    const session = this.#sessions.get(key);
-    if (session === undefined) return undefined;
-    this.#sessions.delete(key);
-    if (this.#isFresh(session, now)) return session;
-    wipeSession(session);
+    const kept = this.#sessions.get(key) ?? [];
+    for (let session = kept.pop(); session !== undefined; session = kept.pop()) {
+      this.#size -= 1;
+      this.#forgetIfEmpty(key);
+      if (this.#isFresh(session, now)) return session;
+      wipeSession(session);
+    }
     return undefined;
   }
 
-  /** Keeps a copy of a session; one kept before under this key is dropped. */
+  /** Keeps a copy of a session. */
   store(key: string, session: ClientSession): void {
-    this.#drop(key);
     if (this.#capacity === 0) return;
-    this.#sessions.set(key, copySession(session));
+    const kept = this.#sessions.get(key) ?? [];
+    this.#sessions.delete(key);
+    this.#sessions.set(key, kept);
+    kept.push(copySession(session));
+    this.#size += 1;
+    if (kept.length > maxSessionsPerKey) this.#dropOldest(key);
     for (const oldest of this.#sessions.keys()) {
-      if (this.#sessions.size <= this.#capacity) break;
-      this.#drop(oldest);
+      if (this.#size <= this.#capacity) break;
+      this.#dropOldest(oldest);
     }
   }
 
@@ -47,9 +56,20 @@ export class ClientSessionCache {
   }
 
   #drop(key: string): void {
-    const session = this.#sessions.get(key);
-    if (session !== undefined) wipeSession(session);
-    this.#sessions.delete(key);
+    while (this.#sessions.has(key)) this.#dropOldest(key);
+  }
+
+  #dropOldest(key: string): void {
+    const session = this.#sessions.get(key)?.shift();
+    if (session !== undefined) {
+      wipeSession(session);
+      this.#size -= 1;
+    }
+    this.#forgetIfEmpty(key);
+  }
+
+  #forgetIfEmpty(key: string): void {
+    if (this.#sessions.get(key)?.length === 0) this.#sessions.delete(key);
   }
 
   /** RFC 5077 §3.3: the hint is the server's; zero leaves it to us. */
@@ -72,3 +92,6 @@ export function copySession(session: ClientSession): ClientSession {
 export function wipeSession(session: ClientSession): void {
   wipe(session.masterSecret);
 }
+
+/** As many as one application's handshakes at once; see the limits of the library. */
+const maxSessionsPerKey = 64;

@@ -30,6 +30,28 @@ describe('ClientSessionCache', () => {
     expect(cache.take('a', after(1))).to.equal(undefined);
   });
 
+  it('keeps a session for each of several connections to one server, the last one first', () => {
+    const cache = new ClientSessionCache(10, 3600);
+    for (const secret of [1, 2, 3]) cache.store('a', session(0, secret));
+    const taken = [1, 2, 3, 4].map(() => cache.take('a', start)?.masterSecret[0]);
+    expect(taken).to.deep.equal([3, 2, 1, undefined]);
+    expect(cache.size).to.equal(0);
+  });
+
+  it('passes over sessions that are too old', () => {
+    const cache = new ClientSessionCache(10, 3600);
+    cache.store('a', session(0, 1));
+    cache.store('a', session(60, 2));
+    expect(cache.take('a', after(100))?.masterSecret[0]).to.equal(1);
+    expect(cache.size).to.equal(0);
+  });
+
+  it('keeps a bounded number for one server', () => {
+    const cache = new ClientSessionCache(1000, 3600);
+    for (let stored = 0; stored < 100; stored += 1) cache.store('a', session());
+    expect(cache.size).to.equal(64);
+  });
+
   it('keeps secrets of its own', () => {
     const cache = new ClientSessionCache(10, 3600);
     const given = session();
