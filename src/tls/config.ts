@@ -149,6 +149,8 @@ export interface VerifyChainAction {
    * to a full handshake, not to an alert.
    */
   readonly resumed: boolean;
+  /** DER of the OCSPResponse a server sent along; not empty, not looked at. Absent: it sent none. */
+  readonly stapledOcsp?: Uint8Array;
 }
 
 export interface EstablishedAction {

@@ -44,8 +44,16 @@ export const clientInputs: readonly Input<PuppetServer>[] = [
   { name: 'Finished', say: finished },
   {
     name: 'CertificateStatus',
+    say: (server) => server.certificateStatus(),
+  },
+  {
+    name: 'CertificateStatus of another type',
     say: (server) =>
-      server.message(HandshakeType.certificate_status, Buffer.from('0100000101', 'hex')),
+      server.message(HandshakeType.certificate_status, Buffer.from('020000023000', 'hex')),
+  },
+  {
+    name: 'CertificateStatus without a response',
+    say: (server) => server.certificateStatus(new Uint8Array(0)),
   },
   ...commonInputs<PuppetServer>(),
 ];
@@ -66,6 +74,8 @@ const session: ClientSession = {
 
 const hello: Step = (server) => server.serverHello();
 const ticketHello: Step = (server) => server.serverHello({ extensions: { sessionTicket: true } });
+const statusHello: Step = (server) => server.serverHello({ extensions: { statusRequest: true } });
+const status: Step = (server) => server.certificateStatus();
 const certificate: Step = (server) => server.certificate();
 const keyExchange: Step = (server) => server.serverKeyExchange();
 const request: Step = (server) => server.certificateRequest();
@@ -119,6 +129,24 @@ export const clientRows: readonly Row<PuppetServer>[] = [
     pending: true,
   }),
   row('ExpectServerKeyExchange', 'Certificate', [hello, certificate]),
+  row('ExpectCertificate', 'ServerHello, a status acknowledged', [statusHello]),
+  row('ExpectCertificateStatusOrServerKeyExchange', 'Certificate, a status acknowledged', [
+    statusHello,
+    certificate,
+  ]),
+  row(
+    'AwaitServerVerdict',
+    'CertificateStatus, the chain not judged yet',
+    [statusHello, certificate, status],
+    { pending: true },
+  ),
+  row(
+    'AwaitServerVerdict',
+    'ServerKeyExchange in place of CertificateStatus, the chain not judged yet',
+    [statusHello, certificate, keyExchange],
+    { pending: true },
+  ),
+  row('ExpectServerKeyExchange', 'CertificateStatus', [statusHello, certificate, status]),
   row('ExpectCertificateRequestOrServerHelloDone', 'ServerKeyExchange', toKeyExchange),
   row('ExpectServerHelloDone', 'CertificateRequest', [...toKeyExchange, request]),
   row(
@@ -161,6 +189,7 @@ export const clientStates: readonly string[] = Object.keys({
   Start: true,
   ExpectServerHello: true,
   ExpectCertificate: true,
+  ExpectCertificateStatusOrServerKeyExchange: true,
   AwaitServerVerdict: true,
   ExpectServerKeyExchange: true,
   ExpectCertificateRequestOrServerHelloDone: true,

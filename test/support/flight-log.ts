@@ -74,7 +74,9 @@ export function actionLines(actions: readonly Action[]): string[] {
         ];
       case 'verifyChain': {
         const kind = action.resumed ? 'resumed' : 'full';
-        return [`verifyChain ${action.purpose} ${kind} ${action.certificates.map(hex).join(' ')}`];
+        const staple = action.stapledOcsp === undefined ? [] : ['stapled', hex(action.stapledOcsp)];
+        const words = [action.purpose, kind, ...action.certificates.map(hex), ...staple];
+        return [`verifyChain ${words.join(' ')}`];
       }
       case 'established':
         return [

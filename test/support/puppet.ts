@@ -15,6 +15,7 @@ import {
   type KeyBlock,
 } from '../../src/tls/key-schedule.ts';
 import { encodeCertificateRequest } from '../../src/tls/messages/certificate-request.ts';
+import { encodeCertificateStatus } from '../../src/tls/messages/certificate-status.ts';
 import { encodeCertificateVerify } from '../../src/tls/messages/certificate-verify.ts';
 import { encodeCertificate } from '../../src/tls/messages/certificate.ts';
 import { encodeClientHello, parseClientHello } from '../../src/tls/messages/client-hello.ts';
@@ -225,6 +226,11 @@ export class PuppetServer extends Puppet {
 
   certificate(certificates = this.identity.credential.certificates): Buffer {
     return this.message(HandshakeType.certificate, encodeCertificate({ certificates }));
+  }
+
+  certificateStatus(ocspResponse: Uint8Array = Uint8Array.of(0x30, 0)): Buffer {
+    const body = encodeCertificateStatus({ ocspResponse });
+    return this.message(HandshakeType.certificate_status, body);
   }
 
   serverKeyExchange(

@@ -13,6 +13,7 @@ import {
   awaitServerVerdict,
   expectCertificate,
   expectCertificateRequestOrServerHelloDone,
+  expectCertificateStatusOrServerKeyExchange,
   expectServerKeyExchange,
 } from './server-parameters.ts';
 import type { ClientState } from './states.ts';
@@ -44,6 +45,8 @@ function step(
       return expectServerHello(state, input, connection);
     case 'ExpectCertificate':
       return expectCertificate(state, input, connection);
+    case 'ExpectCertificateStatusOrServerKeyExchange':
+      return expectCertificateStatusOrServerKeyExchange(state, input, connection);
     case 'AwaitServerVerdict':
       return awaitServerVerdict(state, input);
     case 'ExpectServerKeyExchange':

@@ -1,5 +1,6 @@
 import type { ClientConfig, ClientSession } from '../config.ts';
 import { type ClientExtensions, clientExtensionTypes } from '../extensions/client-extensions.ts';
+import { ocspStatusRequest } from '../extensions/status-request.ts';
 import type { HandshakeConnection } from '../handshake-connection.ts';
 import { type ClientHello, encodeClientHello } from '../messages/client-hello.ts';
 import { HandshakeType, ProtocolVersion } from '../registries.ts';
@@ -47,6 +48,8 @@ function extensionsFor(config: ClientConfig, session: ClientSession | undefined)
     ecPointFormats: [0],
     sessionTicket: session?.ticket ?? (config.sessionTickets ? new Uint8Array(0) : undefined),
     applicationProtocols: applicationProtocols.length > 0 ? applicationProtocols : undefined,
+    // With a session, too: the server may prefer a full handshake.
+    statusRequest: ocspStatusRequest,
     signatureAlgorithms: config.signatureSchemes,
   };
 }

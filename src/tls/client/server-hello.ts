@@ -39,6 +39,7 @@ export function expectServerHello(
     extendedMasterSecret: hello.extensions.extendedMasterSecret,
     applicationProtocol: chosenProtocol(hello, offer),
     ticketPromised: hello.extensions.sessionTicket,
+    statusAcknowledged: hello.extensions.statusRequest,
   };
   offer.transcript.chooseHash(cipherSuite.hash);
   offer.transcript.add(message.raw);

@@ -2,21 +2,23 @@ import type { ClientConfig, ClientSession, Credential, HandshakeResult } from '.
 import type { FinishedVerified } from '../handshake-finished.ts';
 import type { HandshakeKeys, KeyScheduleInput } from '../handshake-keys.ts';
 import type { CertificateRequest } from '../messages/certificate-request.ts';
+import type { HandshakeMessage } from '../messages/handshake-message.ts';
 import type { NewSessionTicket } from '../messages/new-session-ticket.ts';
 import type { PeerAuthentication, PeerKey } from '../peer-authentication.ts';
 import type { NamedGroup, SignatureScheme } from '../registries.ts';
 import type { Transcript } from '../transcript.ts';
 
-// The client's view of a TLS 1.2 handshake (RFC 5246 §7.3, RFC 5077 §3.1):
+// The client's view of a TLS 1.2 handshake (RFC 5246 §7.3, RFC 5077 §3.1, RFC 6066 §8):
 //
-//   full                                      resumed
-//   ClientHello            -------->          ClientHello            -------->
-//                          ServerHello                               ServerHello
-//                          Certificate                               [NewSessionTicket]
-//                          ServerKeyExchange                         [ChangeCipherSpec]
-//                          [CertificateRequest]  <--------           Finished
-//             <--------    ServerHelloDone    [ChangeCipherSpec]
-//   [Certificate]                             Finished               -------->
+//   full                                          resumed
+//   ClientHello            -------->              ClientHello            -------->
+//                          ServerHello                                   ServerHello
+//                          Certificate                                   [NewSessionTicket]
+//                          [CertificateStatus]                           [ChangeCipherSpec]
+//                          ServerKeyExchange                  <--------  Finished
+//                          [CertificateRequest]   [ChangeCipherSpec]
+//             <--------    ServerHelloDone        Finished               -------->
+//   [Certificate]
 //   ClientKeyExchange
 //   [CertificateVerify]
 //   [ChangeCipherSpec]
@@ -26,7 +28,10 @@ import type { Transcript } from '../transcript.ts';
 //             <--------    Finished
 //
 // Rules that live only in this union:
-// - a Certificate is judged by the driver before anything the server says under its key is looked at;
+// - CertificateStatus may come, right behind Certificate, only if ServerHello acknowledged the wish for
+//   one; the server may still leave it out (RFC 6066 §8);
+// - a Certificate is judged by the driver, with its CertificateStatus, before anything the server says
+//   under its key is looked at: a ServerKeyExchange that shows there is no status is kept till then;
 // - NewSessionTicket comes if and only if ServerHello promised it (RFC 5077 §3.3);
 // - Established needs the server's authentication and its Finished: nobody else makes those values.
 
@@ -36,9 +41,16 @@ export type ClientState =
   | { readonly tag: 'ExpectServerHello'; readonly offer: Offer }
   | { readonly tag: 'ExpectCertificate'; readonly negotiated: Negotiated }
   | {
+      readonly tag: 'ExpectCertificateStatusOrServerKeyExchange';
+      readonly negotiated: Negotiated;
+      readonly certificates: readonly Uint8Array[];
+    }
+  | {
       readonly tag: 'AwaitServerVerdict';
       readonly negotiated: Negotiated;
       readonly certificates: readonly Uint8Array[];
+      /** Came where a CertificateStatus could have; not looked at yet. */
+      readonly keyExchange: HandshakeMessage | undefined;
     }
   | {
       readonly tag: 'ExpectServerKeyExchange';
@@ -95,6 +107,8 @@ export interface Negotiated extends KeyScheduleInput {
   readonly offer: Offer;
   readonly applicationProtocol: string | undefined;
   readonly ticketPromised: boolean;
+  /** A CertificateStatus may follow. */
+  readonly statusAcknowledged: boolean;
 }
 
 /** The server's half of the key exchange, signed by it. */

@@ -158,6 +158,7 @@ function answerTo(
   // RFC 6066 §3: said when the name was used, never on resumption.
   const usedName = serverName !== undefined && credential.matchesServerName(serverName);
   return {
+    // status_request stays unanswered (RFC 6066 §8): there is nowhere to get an OCSP response from.
     ...noServerExtensions,
     serverName: usedName && !resumed,
     renegotiationInfo: secureRenegotiation ? new Uint8Array(0) : undefined,

@@ -28,8 +28,7 @@ const sayings: Readonly<Record<string, Step>> = {
   ClientKeyExchange: (server) =>
     server.message(HandshakeType.client_key_exchange, Buffer.from('0104', 'hex')),
   Finished: (server) => server.message(HandshakeType.finished, new Uint8Array(12)),
-  CertificateStatus: (server) =>
-    server.message(HandshakeType.certificate_status, Buffer.from('0100000101', 'hex')),
+  CertificateStatus: (server) => server.certificateStatus(),
   'a message of unknown type': (server) => server.message(99, new Uint8Array(0)),
   ChangeCipherSpec: (server) => server.record(ContentType.change_cipher_spec, Uint8Array.of(1)),
   'application data': (server) => server.record(ContentType.application_data, Buffer.from('x')),
@@ -41,10 +40,18 @@ const keyExchange: Step = (server) => server.serverKeyExchange();
 const request: Step = (server) => server.certificateRequest();
 const helloDone: Step = (server) => server.serverHelloDone();
 const ticketHello: Step = (server) => server.serverHello({ extensions: { sessionTicket: true } });
+const statusHello: Step = (server) => server.serverHello({ extensions: { statusRequest: true } });
+const status: Step = (server) => server.certificateStatus();
 const ticket: Step = (server) => server.newSessionTicket();
 const changeCipherSpec: Step = (server) => server.changeCipherSpec();
 const resumedHello: Step = (server) => {
   const record = server.serverHello({ sessionId: server.hello?.sessionId ?? new Uint8Array(0) });
+  server.master = session.masterSecret;
+  return record;
+};
+const resumedStatusHello: Step = (server) => {
+  const sessionId = server.hello?.sessionId ?? new Uint8Array(0);
+  const record = server.serverHello({ sessionId, extensions: { statusRequest: true } });
   server.master = session.masterSecret;
   return record;
 };
@@ -87,6 +94,30 @@ const rows: readonly Row[] = [
     after: 'Certificate',
     steps: [hello, certificate],
     legal: ['HelloRequest', 'ServerKeyExchange'],
+  },
+  {
+    phase: 'ExpectCertificate',
+    after: 'ServerHello, a status acknowledged',
+    steps: [statusHello],
+    legal: ['HelloRequest', 'Certificate'],
+  },
+  {
+    phase: 'ExpectCertificateStatusOrServerKeyExchange',
+    after: 'Certificate, a status acknowledged',
+    steps: [statusHello, certificate],
+    legal: ['HelloRequest', 'CertificateStatus', 'ServerKeyExchange'],
+  },
+  {
+    phase: 'ExpectServerKeyExchange',
+    after: 'CertificateStatus',
+    steps: [statusHello, certificate, status],
+    legal: ['HelloRequest', 'ServerKeyExchange'],
+  },
+  {
+    phase: 'ExpectCertificateRequestOrServerHelloDone',
+    after: 'ServerKeyExchange, the status acknowledged left out',
+    steps: [statusHello, certificate, keyExchange],
+    legal: ['HelloRequest', 'CertificateRequest', 'ServerHelloDone'],
   },
   {
     phase: 'ExpectCertificateRequestOrServerHelloDone',
@@ -138,7 +169,20 @@ const rows: readonly Row[] = [
     legal: ['Finished'],
     resumes: true,
   },
+  {
+    phase: 'ExpectChangeCipherSpec',
+    after: 'a ServerHello that resumes and acknowledges a status',
+    steps: [resumedStatusHello],
+    legal: ['HelloRequest', 'ChangeCipherSpec'],
+    resumes: true,
+  },
 ];
+
+function rowAfter(after: string): Row {
+  const found = rows.find((row) => row.after === after);
+  if (found === undefined) throw new Error(`no row after ${after}`);
+  return found;
+}
 
 /** A client and a puppet that have come as far as a row says. */
 function reach({ steps, resumes }: Row): { client: EngineSide; server: PuppetServer } {
@@ -153,7 +197,7 @@ function reach({ steps, resumes }: Row): { client: EngineSide; server: PuppetSer
   return { client, server };
 }
 
-describe('message order of the client (RFC 5246 §7.3, RFC 5077 §3.3)', () => {
+describe('message order of the client (RFC 5246 §7.3, RFC 5077 §3.3, RFC 6066 §8)', () => {
   for (const row of rows) {
     describe(`after ${row.after}`, () => {
       it(`is in ${row.phase}`, () => {
@@ -190,7 +234,7 @@ describe('message order of the client (RFC 5246 §7.3, RFC 5077 §3.3)', () => {
   }
 
   it('says what came and what was due', () => {
-    const { client, server } = reach(rows[3]!);
+    const { client, server } = reach(rowAfter('ServerKeyExchange'));
     client.receive(sayings['Finished']!(server));
     expect(client.failure?.message).to.equal(
       'got Finished, expected CertificateRequest or ServerHelloDone',
@@ -198,13 +242,26 @@ describe('message order of the client (RFC 5246 §7.3, RFC 5077 §3.3)', () => {
   });
 
   it('completes with a puppet that keeps the order', () => {
-    const { client, server } = reach(rows[8]!);
+    const { client, server } = reach(rowAfter('ChangeCipherSpec'));
     expect(client.receive(server.finished())).to.have.length(0);
     expect(client.result?.resumed).to.equal(false);
   });
 
+  for (const [name, steps] of [
+    ['that staples', [statusHello, certificate, status, keyExchange, helloDone]],
+    ['that leaves the staple out', [statusHello, certificate, keyExchange, helloDone]],
+  ] as const) {
+    it(`completes with a puppet ${name}`, () => {
+      const { client, server } = reach({ ...rowAfter('ChangeCipherSpec'), steps });
+      client.receive(server.changeCipherSpec());
+      client.receive(server.finished());
+      expect(client.failure).to.equal(undefined);
+      expect(client.result?.resumed).to.equal(false);
+    });
+  }
+
   it('completes a resumption with a puppet that keeps the order', () => {
-    const { client, server } = reach(rows[10]!);
+    const { client, server } = reach(rowAfter('the ChangeCipherSpec of a resumed session'));
     expect(server.take(client.receive(server.finished()))).to.equal(undefined);
     expect(client.result?.resumed).to.equal(true);
     expect(server.received.at(-1)?.type).to.equal(HandshakeType.finished);

@@ -1,9 +1,27 @@
 import { expect } from 'chai';
 import { createClientHandshake } from '../../../src/tls/client/handshake.ts';
-import type { ClientConfig } from '../../../src/tls/config.ts';
+import { cipherSuites } from '../../../src/tls/cipher-suites.ts';
+import type { ClientConfig, ClientSession } from '../../../src/tls/config.ts';
 import { parseClientHello } from '../../../src/tls/messages/client-hello.ts';
 import { ExtensionType, NamedGroup, SignatureScheme } from '../../../src/tls/registries.ts';
 import { clientConfig, EngineSide } from '../../support/engine-driver.ts';
+
+const anyOcspResponse = {
+  statusType: 1,
+  responderIdList: Buffer.alloc(0),
+  requestExtensions: Buffer.alloc(0),
+};
+
+const session: ClientSession = {
+  ticket: new Uint8Array(50),
+  cipherSuite: cipherSuites[0]!,
+  masterSecret: new Uint8Array(48),
+  serverName: 'server.test',
+  createdAt: new Date('2029-12-31T23:00:00Z'),
+  lifetimeHintSeconds: 7200,
+  peerCertificates: [new Uint8Array(100)],
+  credential: undefined,
+};
 
 function offered(config: Partial<ClientConfig> = {}) {
   const record = new EngineSide(createClientHandshake(clientConfig(config))).start();
@@ -38,6 +56,7 @@ describe('ClientHello of our client (RFC 5246 §7.4.1.2, appendix E.1)', () => {
       applicationProtocols: ['h2', 'http/1.1'],
       extendedMasterSecret: true,
     });
+    expect(hello.extensions.statusRequest).to.deep.equal(anyOcspResponse);
     expect(hello.extensions.sessionTicket).to.have.length(0);
     expect(hello.extensions.renegotiationInfo).to.have.length(0);
   });
@@ -48,8 +67,13 @@ describe('ClientHello of our client (RFC 5246 §7.4.1.2, appendix E.1)', () => {
       ExtensionType.session_ticket,
       ExtensionType.application_layer_protocol_negotiation,
       ExtensionType.supported_versions,
-      ExtensionType.status_request,
     ]);
+  });
+
+  it('asks for a staple, with a session, too (RFC 6066 §8)', () => {
+    const { hello } = offered({ session });
+    expect(hello.sessionId).to.have.length(32);
+    expect(hello.extensions.statusRequest).to.deep.equal(anyOcspResponse);
   });
 
   it('is new every time', () => {

@@ -103,9 +103,13 @@ describe('extensions in ServerHello (RFC 5246 §7.4.1.4)', () => {
       alert: 'unsupported_extension',
     },
     {
-      name: 'status_request, which we do not send',
+      name: 'status_request (RFC 6066 §8)',
       hello: { extensions: { statusRequest: true } },
-      alert: 'unsupported_extension',
+    },
+    {
+      name: 'status_request that is not empty',
+      hello: withExtensions(`${renegotiationInfo}0005000100`),
+      alert: 'decode_error',
     },
     {
       name: 'supported_versions, which a client of TLS 1.2 does not send',
