@@ -113,6 +113,11 @@ export class Certificate {
     return this.extensions.nameConstraints;
   }
 
+  /** Whether a server showing it has to staple an OCSP response (RFC 7633 §4.2.3). */
+  get mustStaple(): boolean {
+    return this.extensions.tlsFeatures?.includes(STATUS_REQUEST_FEATURE) ?? false;
+  }
+
   get authorityKeyId(): Uint8Array | undefined {
     return this.extensions.authorityKeyId;
   }
@@ -249,6 +254,9 @@ function malformed(problem: string, options?: ErrorOptions): CertificateError {
     options,
   );
 }
+
+/** The TLS extension status_request, as a feature (RFC 7633 §4.1). */
+const STATUS_REQUEST_FEATURE = 5;
 
 /** Ten times a large real one; the engine allows a chain no more either. */
 const MAX_CERTIFICATE_BYTES = 32 * 1024;

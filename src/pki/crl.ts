@@ -22,6 +22,13 @@ export const revocationReasons = {
 } as const;
 export type RevocationReason = keyof typeof revocationReasons;
 
+/** The reason in an ENUMERATED's content octets. Throws `DerError` for one not in the table. */
+export function revocationReasonOf(content: Uint8Array): RevocationReason {
+  const known = content.length === 1 ? reasonNames.get(content[0] ?? -1) : undefined;
+  if (known === undefined) throw new DerError('has an unknown revocation reason');
+  return known;
+}
+
 export interface RevokedCertificate {
   readonly revokedAt: Date;
   readonly reason: RevocationReason;
@@ -138,9 +145,7 @@ function readReason(list: DerReader): RevocationReason {
   for (const { oid, critical, value } of readRawExtensions(list)) {
     if (oid === keys.reasonCode) {
       const content = readWhole(value, (reader) => reader.content(Tag.enumerated));
-      const known = content.length === 1 ? reasonNames.get(content[0] ?? -1) : undefined;
-      if (known === undefined) throw new DerError('has an unknown revocation reason');
-      reason = known;
+      reason = revocationReasonOf(content);
     } else if (critical) {
       // RFC 5280 §5.3: such a CRL must not be used to determine the status of certificates.
       throw unsupported(`has the critical entry extension ${dottedOid(oid)}`);

@@ -148,6 +148,11 @@ export class DerReader {
       : generalizedTime(this.content(Tag.generalizedTime));
   }
 
+  /** GeneralizedTime where it is the only choice, in the same form. */
+  generalizedTime(): Date {
+    return generalizedTime(this.content(Tag.generalizedTime));
+  }
+
   /** Refuses leftovers. */
   end(): void {
     if (!this.done) throw new DerError(`${String(this.#end - this.#offset)} trailing bytes`);

@@ -40,6 +40,8 @@ export interface CertificateExtensions {
   readonly nameConstraints: NameConstraints | undefined;
   readonly authorityKeyId: Uint8Array | undefined;
   readonly subjectKeyId: Uint8Array | undefined;
+  /** TLS extensions a server of this certificate has to answer (RFC 7633 §4.1); absent: none. */
+  readonly tlsFeatures: readonly number[] | undefined;
   /** Dotted identifiers of what a verifier must process and we do not: they refuse a path. */
   readonly unhandled: readonly string[];
 }
@@ -54,6 +56,7 @@ export const noExtensions: CertificateExtensions = {
   nameConstraints: undefined,
   authorityKeyId: undefined,
   subjectKeyId: undefined,
+  tlsFeatures: undefined,
   unhandled: [],
 };
 
@@ -132,6 +135,10 @@ function readExtension(extension: RawExtension, result: Mutable<CertificateExten
       return !critical;
     case keys.authorityInfoAccess:
       checkAuthorityInfoAccess(value);
+      return !critical;
+    case keys.tlsFeature:
+      result.tlsFeatures = readTlsFeatures(value);
+      // RFC 7633 §4 advises against critical, and we see to status_request alone.
       return !critical;
     case keys.certificatePolicies:
       // Informational: with any-policy as the initial set and no policy constraints above, which
@@ -237,6 +244,14 @@ function checkAuthorityInfoAccess(value: Uint8Array): void {
   } while (!list.done);
 }
 
+/* Features ::= SEQUENCE OF INTEGER */
+function readTlsFeatures(value: Uint8Array): readonly number[] {
+  const reader = readWhole(value, (outer) => outer.enter(Tag.sequence));
+  const features: number[] = [];
+  while (!reader.done) features.push(reader.smallInteger());
+  return features;
+}
+
 type Mutable<Fields> = { -readonly [Key in keyof Fields]: Fields[Key] };
 
 /** More than any real certificate has; bounds the check for duplicates. */
@@ -251,6 +266,7 @@ const keys = {
   authorityKeyIdentifier: oidKey(ExtensionOid.authorityKeyIdentifier),
   subjectKeyIdentifier: oidKey(ExtensionOid.subjectKeyIdentifier),
   authorityInfoAccess: oidKey(ExtensionOid.authorityInfoAccess),
+  tlsFeature: oidKey(ExtensionOid.tlsFeature),
   certificatePolicies: oidKey(ExtensionOid.certificatePolicies),
   policyConstraints: oidKey(ExtensionOid.policyConstraints),
 } as const;

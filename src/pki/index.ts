@@ -28,11 +28,20 @@ export {
   keyIdentifier,
 } from './issue-certificate.ts';
 export { type CrlTemplate, type CrlTemplateEntry, issueCrl } from './issue-crl.ts';
+export {
+  type OcspCertificateId,
+  type OcspCertificateStatus,
+  type OcspResponderId,
+  type OcspResponse,
+  type OcspSingleResponse,
+  parseOcspResponse,
+} from './ocsp-response.ts';
 export type { Purpose } from './path-rules.ts';
 export type { PathBudget } from './path-search.ts';
 export { encodePem, parseCertificatePem, parsePem, type PemBlock } from './pem.ts';
 export { openPkcs12, type Pkcs12Content } from './pkcs12.ts';
 export { exportPkcs8Pem, importPrivateKey, loadPrivateKey } from './private-key.ts';
 export { isTrustDomain, parseSpiffeId, type SpiffeId, spiffeIdOf } from './spiffe-id.ts';
+export { checkStaple, type StapleOptions, stapleStatus, type StapleStatus } from './staple.ts';
 export { createTrustAnchors, type TrustAnchors } from './trust-anchors.ts';
 export { type VerifiedChain, verifyChain, type VerifyChainOptions } from './verify-chain.ts';

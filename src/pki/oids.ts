@@ -50,6 +50,9 @@ export const AttributeOid = {
   emailAddress: '1.2.840.113549.1.9.1',
 } as const;
 
+/** The one type of OCSP response there is (RFC 6960 §4.2.1). */
+export const BASIC_OCSP_RESPONSE_OID = '1.3.6.1.5.5.7.48.1.1';
+
 /** Requests (RFC 2985 §5.4.2). */
 export const EXTENSION_REQUEST_OID = '1.2.840.113549.1.9.14';
 
