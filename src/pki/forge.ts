@@ -40,7 +40,7 @@ export class BerValue {
 
   /** What `[0] EXPLICIT` holds. */
   explicit(): BerValue {
-    if (!this.#is(asn1.Class.CONTEXT_SPECIFIC, 0)) throw new DerError('lacks a tagged value');
+    if (!this.#isTagged) throw new DerError('lacks a tagged value');
     return this.#items().next();
   }
 
@@ -67,7 +67,7 @@ export class BerValue {
 
   /** The octets of `[0] IMPLICIT OCTET STRING`. */
   implicitOctetString(): Uint8Array {
-    if (!this.#is(asn1.Class.CONTEXT_SPECIFIC, 0)) throw new DerError('lacks a tagged value');
+    if (!this.#isTagged) throw new DerError('lacks a tagged value');
     return fromBinary(octets(this.#node));
   }
 
@@ -75,8 +75,13 @@ export class BerValue {
     return fromBinary(asn1.toDer(inOnePiece(this.#node)).getBytes());
   }
 
-  #is(tagClass: number, type: number): boolean {
-    return Number(this.#node.tagClass) === tagClass && Number(this.#node.type) === type;
+  get #isTagged(): boolean {
+    // The type of a tagged value is the number of its tag; `NONE` is 0.
+    return this.#is(asn1.Class.CONTEXT_SPECIFIC, asn1.Type.NONE);
+  }
+
+  #is(tagClass: forge.asn1.Class, type: forge.asn1.Type): boolean {
+    return this.#node.tagClass === tagClass && this.#node.type === type;
   }
 
   #items(): BerItems {
@@ -108,6 +113,11 @@ export class BerItems {
     if (value === undefined) throw new DerError('lacks a value');
     this.#taken += 1;
     return value;
+  }
+
+  /** Throws `DerError` if any are left. */
+  end(): void {
+    if (!this.done) throw new DerError('has more values than it should');
   }
 }
 
