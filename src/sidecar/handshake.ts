@@ -103,8 +103,8 @@ export class OffloadedHandshake {
     }
     this.driver = new EngineDriver(engine, {
       sign: (action) => this.#sign(action),
-      verify: ({ certificates }) => {
-        const { verdict, peer } = judgePeer(certificates, request, services.trust);
+      verify: (action) => {
+        const { verdict, peer } = judgePeer(action, request, services.trust);
         this.#peer = peer;
         return verdict;
       },
@@ -234,7 +234,8 @@ export class OffloadedHandshake {
     if (!policy.sessionTickets) return undefined;
     const session = sessions.take(this.#sessionKey, now());
     if (session === undefined) return undefined;
-    const { peer } = judgePeer(session.peerCertificates, this.#request, trust);
+    // Without a staple, so a server that has to staple shakes hands in full each time.
+    const { peer } = judgePeer({ certificates: session.peerCertificates }, this.#request, trust);
     const sameCredential =
       session.credential === undefined ||
       this.#identities.some(({ credential }) => credential === session.credential);

@@ -6,7 +6,7 @@ import {
   spiffeIdOf,
   type VerifiedChain,
 } from '../pki/index.ts';
-import type { ChainVerdict } from '../tls/config.ts';
+import type { ChainVerdict, VerifyChainAction } from '../tls/config.ts';
 import type { HandshakeRequest, ProvableName, TargetHost } from './handshake-request.ts';
 import type { TrustStore } from './trust.ts';
 
@@ -23,12 +23,15 @@ export interface PeerJudgement {
   readonly peer?: VerifiedPeer;
 }
 
+/** What a peer shows. */
+export type PresentedChain = Pick<VerifyChainAction, 'certificates' | 'stapledOcsp'>;
+
 /**
- * Judges a peer's chain: whether a trusted issuer vouches for it, and whether it is who the caller
- * wants to talk to. A chain that is good but somebody else's is refused.
+ * Judges a peer's chain: whether a trusted issuer vouches for it and has not revoked it by a staple, and
+ * whether it is who the caller wants to talk to. A chain that is good but somebody else's is refused.
  */
 export function judgePeer(
-  certificates: readonly Uint8Array[],
+  { certificates, stapledOcsp }: PresentedChain,
   request: HandshakeRequest,
   trust: TrustStore,
 ): PeerJudgement {
@@ -37,6 +40,8 @@ export function judgePeer(
       purpose: request.role === 'client' ? 'server' : 'client',
       requireExtendedKeyUsage: isByHostName(request),
     });
+    // A client has no way to staple in TLS 1.2: what its certificate promises is for servers.
+    if (request.role === 'client') trust.checkStaple(chain, stapledOcsp);
     const identity =
       request.role === 'client'
         ? requireTarget(chain.leaf, request.target, request.targetIdentities)

@@ -3,6 +3,7 @@ import { readFileSync, statSync } from 'node:fs';
 import {
   CertificateError,
   ChainVerdictCache,
+  checkStaple,
   createTrustAnchors,
   parseCertificate,
   parseCertificatePem,
@@ -32,6 +33,7 @@ export interface ChainPurpose {
 export class TrustStore {
   readonly #path: string;
   readonly #verdicts: ChainVerdictCache;
+  readonly #now: () => Date;
   #bundle: Bundle;
   #generation = 1;
   #problem: string | undefined;
@@ -40,6 +42,7 @@ export class TrustStore {
   constructor(path: string, now: () => Date) {
     this.#path = path;
     this.#verdicts = new ChainVerdictCache({ now });
+    this.#now = now;
     try {
       this.#bundle = readBundle(path);
     } catch (error) {
@@ -84,6 +87,16 @@ export class TrustStore {
   /** Verifies a peer's chain, or remembers that it did. Throws `CertificateError`. */
   verify(certificates: readonly Uint8Array[], purpose: ChainPurpose): VerifiedChain {
     return this.#verdicts.verify({ certificates, anchors: this.#bundle.anchors, ...purpose });
+  }
+
+  /**
+   * Looks at what a server stapled to a chain just verified. Not remembered: a verdict on a chain is
+   * none on a staple, of which the next one may say something else. Throws `CertificateError`.
+   */
+  checkStaple({ leaf, path }: VerifiedChain, response: Uint8Array | undefined): void {
+    // An anchor stands above every leaf, be it the leaf itself.
+    const issuer = path[1] ?? leaf;
+    checkStaple({ response, leaf, issuer, now: this.#now() });
   }
 }
 
