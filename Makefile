@@ -4,7 +4,7 @@ BIN := node dist/cli/main.js
 SOURCES := $(shell find src -name '*.ts' -not -path 'src/gen/*' 2>/dev/null)
 PROTOS := $(shell find proto -name '*.proto' -o -name '*.yaml')
 
-.PHONY: run test bench lint interop soak fuzz bogo cover build clean
+.PHONY: run test bench lint interop soak limbo wycheproof fuzz bogo cover build clean
 
 run: build
 	$(BIN) demo
@@ -25,6 +25,13 @@ soak: build
 bogo: build
 	npx tsc -p test/bogo
 	node --import tsx test/bogo/main.ts "$(RUNNER)" $(ARGS)
+
+# SIDEKEY_VECTORS: a directory with the data of these suites.
+limbo: build
+	node --import tsx test/pki/limbo.ts
+
+wycheproof: build
+	npx mocha test/crypto/wycheproof.test.ts
 
 fuzz: build
 	nice node --import tsx test/fuzz/main.ts $(or $(SECONDS),60)

@@ -29,8 +29,8 @@ interface Vector {
 
 const directory = process.env['SIDEKEY_VECTORS'];
 
-/** Verdicts that were compared, over all files. */
-let compared = 0;
+/** Over all files. */
+const count = { passed: 0, failed: 0, skipped: 0 };
 
 describe('Wycheproof vectors, from the directory SIDEKEY_VECTORS names', () => {
   before(function () {
@@ -40,7 +40,10 @@ describe('Wycheproof vectors, from the directory SIDEKEY_VECTORS names', () => {
   });
 
   after(() => {
-    process.stdout.write(`    ${String(compared)} verdicts of Wycheproof agree\n`);
+    const { passed, failed, skipped } = count;
+    process.stdout.write(
+      `    wycheproof: ${String(passed)} passed, ${String(failed)} failed, ${String(skipped)} skipped\n`,
+    );
   });
 
   const signatureFiles = [
@@ -61,18 +64,22 @@ describe('Wycheproof vectors, from the directory SIDEKEY_VECTORS names', () => {
       // "acceptable" here is an AlgorithmIdentifier without its NULL: RFC 8017 §9.2 wants it.
       // Two of the RSA keys have exponent 3, which we do not take from anyone.
       expect(ok).to.equal(vector.result === 'valid' && isAcceptableKey(key));
+      return 'passed';
     });
   }
 
   vectors('aes_gcm_test', (vector, { ivSize, keySize }) => {
-    if (ivSize !== 96 || keySize === 192) return;
+    // TLS has nonces of 12 bytes, and no AES-192.
+    if (ivSize !== 96 || keySize === 192) return 'skipped';
     const key = createSecretKey(hex(vector['key']));
     const [nonce, aad, plaintext] = [hex(vector['iv']), hex(vector['aad']), hex(vector['msg'])];
     const sealed = Buffer.concat([hex(vector['ct']), hex(vector['tag'])]);
     const opened = openAesGcm(key, nonce, sealed, aad);
     expect(opened).to.deep.equal(vector.result === 'valid' ? plaintext : undefined);
-    if (vector.result !== 'valid') return;
-    expect(sealAesGcm(key, nonce, plaintext, aad)).to.deep.equal(sealed);
+    if (vector.result === 'valid') {
+      expect(sealAesGcm(key, nonce, plaintext, aad)).to.deep.equal(sealed);
+    }
+    return 'passed';
   });
 
   // Our shares choose their own private value, so only what is refused can be compared.
@@ -80,34 +87,39 @@ describe('Wycheproof vectors, from the directory SIDEKEY_VECTORS names', () => {
     const complete = (): Uint8Array => generateKeyShare(23).complete(hex(vector['public']));
     if (vector.result === 'valid') expect(complete()).to.have.length(32);
     else expect(complete).to.throw(KeyExchangeError);
+    return 'passed';
   });
 
   vectors('x25519_test', (vector) => {
     const complete = (): Uint8Array => generateKeyShare(29).complete(hex(vector['public']));
     if (!vector.flags.includes('ZeroSharedSecret')) expect(complete()).to.have.length(32);
     else expect(complete).to.throw(KeyExchangeError);
+    return 'passed';
   });
 });
 
-function vectors(file: string, check: (vector: Vector, group: VectorGroup) => void): void {
+function vectors(file: string, check: Check): void {
   it(`agrees with ${file}`, () => {
     const path = join(directory ?? '', 'wycheproof', `${file}.json.gz`);
     const { testGroups } = JSON.parse(gunzipSync(readFileSync(path)).toString()) as VectorFile;
-    let checked = 0;
+    const failures: string[] = [];
     for (const group of testGroups) {
       for (const vector of group.tests) {
         try {
-          check(vector, group);
-        } catch (cause) {
-          throw new Error(`case ${String(vector.tcId)}: ${vector.comment}`, { cause });
+          count[check(vector, group)] += 1;
+        } catch (error) {
+          count.failed += 1;
+          failures.push(`case ${String(vector.tcId)}, ${vector.comment}: ${String(error)}`);
         }
-        checked += 1;
-        compared += 1;
       }
     }
-    expect(checked).to.be.greaterThan(0);
+    expect(failures).to.deep.equal([]);
+    expect(testGroups).to.not.have.length(0);
   });
 }
+
+/** Throws when our verdict is another. */
+type Check = (vector: Vector, group: VectorGroup) => 'passed' | 'skipped';
 
 function hex(text: unknown): Buffer {
   if (typeof text !== 'string') throw new TypeError('vector without a field it must have');
