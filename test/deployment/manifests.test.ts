@@ -1,0 +1,232 @@
+import { expect } from 'chai';
+import { readFileSync } from 'node:fs';
+import { parse, parseAllDocuments } from 'yaml';
+import { z } from 'zod';
+import { parseSidecarConfig } from '../../src/sidecar/config.ts';
+
+const read = (path: string): string =>
+  readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8');
+
+const probe = z.object({
+  httpGet: z.strictObject({ path: z.enum(['/healthz', '/readyz']), port: z.number() }),
+  periodSeconds: z.number(),
+  timeoutSeconds: z.number(),
+  failureThreshold: z.number(),
+});
+
+const securityContext = z.strictObject({
+  runAsUser: z.number().positive(),
+  runAsGroup: z.number().positive(),
+  runAsNonRoot: z.literal(true),
+  readOnlyRootFilesystem: z.literal(true),
+  allowPrivilegeEscalation: z.literal(false),
+  privileged: z.literal(false),
+  capabilities: z.strictObject({ drop: z.tuple([z.literal('ALL')]) }),
+  seccompProfile: z.strictObject({ type: z.literal('RuntimeDefault') }),
+});
+
+const container = z.object({
+  name: z.string(),
+  image: z.string().regex(/:[^:/]+$/u, 'an image needs a version'),
+  securityContext,
+  ports: z.array(z.object({ name: z.string(), containerPort: z.number() })),
+  env: z.array(z.strictObject({ name: z.string(), value: z.string() })).optional(),
+  resources: z.object({
+    requests: z.object({ cpu: z.string(), memory: z.string() }),
+    limits: z.object({ memory: z.string().regex(/^\d+Mi$/u) }),
+  }),
+  volumeMounts: z.array(
+    z.strictObject({
+      name: z.string(),
+      mountPath: z.string(),
+      subPath: z.string().optional(),
+      readOnly: z.boolean().optional(),
+    }),
+  ),
+});
+
+const sidecarContainer = container.extend({
+  restartPolicy: z.literal('Always'),
+  startupProbe: probe,
+  readinessProbe: probe,
+  livenessProbe: probe,
+});
+
+const memoryVolume = z.object({ medium: z.literal('Memory'), sizeLimit: z.string() });
+
+const podSpec = z.strictObject({
+  automountServiceAccountToken: z.literal(false),
+  enableServiceLinks: z.literal(false),
+  shareProcessNamespace: z.literal(false),
+  terminationGracePeriodSeconds: z.number(),
+  securityContext: z.strictObject({
+    runAsNonRoot: z.literal(true),
+    fsGroup: z.number().positive(),
+    fsGroupChangePolicy: z.literal('OnRootMismatch'),
+    seccompProfile: z.strictObject({ type: z.literal('RuntimeDefault') }),
+  }),
+  initContainers: z.tuple([sidecarContainer]),
+  containers: z.tuple([container]),
+  volumes: z.array(
+    z.strictObject({
+      name: z.string(),
+      emptyDir: memoryVolume.optional(),
+      configMap: z.object({ name: z.string() }).optional(),
+      secret: z.object({ secretName: z.string(), defaultMode: z.number() }).optional(),
+    }),
+  ),
+});
+
+const configMap = z.object({
+  apiVersion: z.literal('v1'),
+  kind: z.literal('ConfigMap'),
+  metadata: z.object({ name: z.string() }),
+  data: z.strictObject({ 'sidecar.yaml': z.string() }),
+});
+
+const labels = z.record(z.string(), z.string());
+
+const deployment = z.object({
+  apiVersion: z.literal('apps/v1'),
+  kind: z.literal('Deployment'),
+  spec: z.object({
+    selector: z.strictObject({ matchLabels: labels }),
+    template: z.object({ metadata: z.object({ labels }), spec: podSpec }),
+  }),
+});
+
+const networkPolicy = z.object({
+  apiVersion: z.literal('networking.k8s.io/v1'),
+  kind: z.literal('NetworkPolicy'),
+  spec: z.object({
+    podSelector: z.strictObject({ matchLabels: labels }),
+    policyTypes: z.tuple([z.literal('Ingress')]),
+    ingress: z.array(
+      z.strictObject({
+        from: z.array(z.unknown()).optional(),
+        ports: z.array(z.strictObject({ port: z.number() })),
+      }),
+    ),
+  }),
+});
+
+describe('docker/kubernetes.yaml', () => {
+  // Kubernetes reads YAML 1.1, in which 0400 is octal.
+  const documents = parseAllDocuments(read('docker/kubernetes.yaml'), { version: '1.1' });
+  const [map, web, policy] = z
+    .tuple([configMap, deployment, networkPolicy])
+    .parse(documents.map((document): unknown => document.toJS()));
+  const pod = web.spec.template.spec;
+  const [sidecar] = pod.initContainers;
+  const [application] = pod.containers;
+  const text = map.data['sidecar.yaml'];
+  const config = parseSidecarConfig(text, '/etc/sidekey/sidecar.yaml');
+  const mountOf = (of: z.infer<typeof container>, path: string) =>
+    of.volumeMounts.find(({ mountPath }) => path === mountPath || path.startsWith(`${mountPath}/`));
+
+  it('carries the configuration of the image, and it is valid', () => {
+    expect(parse(text)).to.deep.equal(parse(read('docker/sidecar.yaml')));
+  });
+
+  it('lets in exactly the user of the application', () => {
+    const [listener] = config.listen;
+    expect(listener?.allow.map(({ uid }) => uid)).to.deep.equal([
+      application.securityContext.runAsUser,
+    ]);
+  });
+
+  it('runs sidecar and application as different users and groups', () => {
+    const [a, b] = [sidecar.securityContext, application.securityContext];
+    expect(a.runAsUser).to.not.equal(b.runAsUser);
+    expect(a.runAsGroup).to.not.equal(b.runAsGroup);
+  });
+
+  it('opens the socket to the shared group and to nobody else', () => {
+    expect(config.listen[0]?.mode).to.equal(0o660);
+  });
+
+  it('shows the socket to both at the path both were told, to the application read-only', () => {
+    const [listener] = config.listen;
+    if (listener?.address.kind !== 'unix') throw new TypeError('no unix socket');
+    const { path } = listener.address;
+    expect(application.env).to.deep.include({ name: 'SIDEKEY_ADDRESS', value: `unix:${path}` });
+    expect(mountOf(sidecar, path)).to.deep.equal({ name: 'socket', mountPath: '/run/sidekey' });
+    expect(mountOf(application, path)?.name).to.equal('socket');
+    expect(mountOf(application, path)?.readOnly).to.equal(true);
+  });
+
+  it('mounts every file of the configuration, and none of them into the application', () => {
+    for (const file of [
+      ...config.identities.flatMap((one) => [one.certificate, one.privateKey]),
+      config.trustBundle,
+      config.file,
+    ]) {
+      expect(mountOf(sidecar, file)?.readOnly, file).to.equal(true);
+    }
+    expect(application.volumeMounts.map(({ name }) => name)).to.deep.equal(['socket']);
+    expect(mountOf(sidecar, config.state)?.name).to.equal('state');
+  });
+
+  it('mounts volumes that exist', () => {
+    const names = pod.volumes.map(({ name }) => name);
+    for (const { name } of [...sidecar.volumeMounts, ...application.volumeMounts]) {
+      expect(names).to.include(name);
+    }
+    const key = pod.volumes.find(({ secret }) => secret !== undefined);
+    expect(key?.secret?.defaultMode).to.equal(0o400);
+  });
+
+  it('asks the admin port, ready for readiness and alive for liveness', () => {
+    if (config.admin?.kind !== 'tcp') throw new TypeError('no admin port');
+    const { port } = config.admin;
+    const { startupProbe, readinessProbe, livenessProbe } = sidecar;
+    expect(startupProbe.httpGet).to.deep.equal({ path: '/readyz', port });
+    expect(readinessProbe.httpGet).to.deep.equal({ path: '/readyz', port });
+    expect(livenessProbe.httpGet).to.deep.equal({ path: '/healthz', port });
+    expect(sidecar.ports.map(({ containerPort }) => containerPort)).to.deep.equal([port]);
+  });
+
+  it('shows the admin port only to whom the policy names', () => {
+    expect(policy.spec.podSelector.matchLabels).to.deep.equal(web.spec.selector.matchLabels);
+    expect(web.spec.template.metadata.labels).to.include(web.spec.selector.matchLabels);
+    const open = policy.spec.ingress.filter(({ from }) => from === undefined);
+    expect(open.flatMap(({ ports }) => ports)).to.deep.equal([
+      { port: application.ports[0]?.containerPort },
+    ]);
+  });
+
+  it('gives the sidecar time to drain after the application has stopped', () => {
+    expect(pod.terminationGracePeriodSeconds).to.be.greaterThan(config.drainTimeoutMs / 1000 + 30);
+  });
+
+  it('leaves room above the heap in the memory it allows', () => {
+    const limit = Number.parseInt(sidecar.resources.limits.memory, 10);
+    const heap = Number(/--max-old-space-size=(\d+)/u.exec(read('docker/Dockerfile'))?.[1]);
+    expect(heap / limit).to.be.within(0.4, 0.7);
+  });
+});
+
+describe('docker/Dockerfile', () => {
+  const lines = read('docker/Dockerfile').split('\n');
+  const final = lines.slice(lines.findLastIndex((line) => line.startsWith('FROM ')));
+
+  it('ends as the user of the manifest', () => {
+    expect(final).to.include('USER 65532:65532');
+    expect(read('docker/kubernetes.yaml')).to.include('runAsUser: 65532');
+  });
+
+  it('runs nothing in the image that is shipped', () => {
+    expect(final.filter((line) => /^(?:RUN|ADD|VOLUME)\b/u.test(line))).to.deep.equal([]);
+  });
+
+  it('starts Node with the options of the systemd unit, and with one that Node 20 lacks', () => {
+    const options = (text: string): readonly string[] =>
+      [...text.matchAll(/--[a-z0-9-]+(?:=\d+)?/gu)].map(([option]) => option);
+    const start = final.find((line) => line.startsWith('ENTRYPOINT')) ?? '';
+    const unit = /^ExecStart=(?:.*\\\n)*.*/mu.exec(read('docker/sidekey-sidecar.service'))?.[0];
+    expect(options(start).filter((option) => option !== '--disable-sigusr1')).to.deep.equal(
+      options(unit ?? '').filter((option) => option !== '--config'),
+    );
+    expect(options(start)).to.include('--secure-heap=65536');
+  });
+});
