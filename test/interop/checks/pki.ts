@@ -18,6 +18,7 @@ import {
   parseCertificateRequest,
   parseCrl,
   parsePem,
+  stapleStatus,
   verifyChain,
 } from '../../../src/pki/index.ts';
 import { createTestCa, type TestCa, writeIdentity } from '../../support/test-ca.ts';
@@ -146,6 +147,31 @@ async function weReadOpenssl(directory: string, kind: KeyKind): Promise<Outcome>
   // OpenSSL would make the salt as long as fits; TLS and we want that of the hash.
   const options = kind === 'rsa-pss' ? ['-sigopt', 'rsa_pss_saltlen:-1'] : [];
   const key = (name: string) => ['openssl', 'genpkey', ...genpkey[kind], '-out', name];
+  const authority = ['openssl', 'ca', '-config', 'openssl.cnf', '-keyfile', 'root.key'];
+  authority.push('-cert', 'root.pem');
+  const staple = (name: string, more: readonly string[]) => [
+    'openssl',
+    'ocsp',
+    '-index',
+    'index.txt',
+    '-CA',
+    'root.pem',
+    '-rsigner',
+    'root.pem',
+    '-rkey',
+    'root.key',
+    '-issuer',
+    'root.pem',
+    ...more,
+    '-cert',
+    'leaf.pem',
+    ...(kind === 'rsa-pss' ? ['-rsigopt', 'rsa_pss_saltlen:-1'] : []),
+    '-ndays',
+    '1',
+    '-noverify',
+    '-respout',
+    name,
+  ];
   const outcome = await all(directory, [
     key('root.key'),
     key('leaf.key'),
@@ -205,34 +231,11 @@ async function weReadOpenssl(directory: string, kind: KeyKind): Promise<Outcome>
       '-out',
       'leaf.pem',
     ],
-    [
-      'openssl',
-      'ca',
-      '-config',
-      'openssl.cnf',
-      '-keyfile',
-      'root.key',
-      '-cert',
-      'root.pem',
-      '-revoke',
-      'leaf.pem',
-    ],
-    [
-      'openssl',
-      'ca',
-      '-config',
-      'openssl.cnf',
-      '-keyfile',
-      'root.key',
-      '-cert',
-      'root.pem',
-      '-gencrl',
-      ...options,
-      '-crldays',
-      '1',
-      '-out',
-      'crl.pem',
-    ],
+    [...authority, '-valid', 'leaf.pem'],
+    staple('good.der', ['-sha256']),
+    [...authority, '-revoke', 'leaf.pem'],
+    staple('revoked.der', ['-resp_key_id']),
+    [...authority, '-gencrl', ...options, '-crldays', '1', '-out', 'crl.pem'],
   ]);
   return outcome.status === 'passed' ? readBack(directory) : outcome;
 }
@@ -256,6 +259,13 @@ function readBack(directory: string): Outcome {
     return failed('the request lost its name');
   const exported = Buffer.from(exportPkcs8Pem(loadPrivateKey(read(directory, 'leaf.key'))));
   if (!exported.equals(read(directory, 'leaf.key'))) return failed('the key is written otherwise');
+  const [issuer] = options.anchors.certificates;
+  if (issuer === undefined) return failed('no root');
+  for (const status of ['good', 'revoked'] as const) {
+    const response = read(directory, `${status}.der`);
+    const { tag } = stapleStatus({ response, leaf, issuer, now: options.now });
+    if (tag !== status) return failed(`OpenSSL's OCSP response says ${status}, we say ${tag}`);
+  }
   const crls = new CrlSet([parseCrl(block('crl.pem'))], { whenMissing: 'refuse' });
   try {
     verifyChain({ ...options, crls });
