@@ -1,4 +1,4 @@
-import { isMap, isNode, LineCounter, parseDocument } from 'yaml';
+import { CST, isMap, isNode, Lexer, LineCounter, parseDocument } from 'yaml';
 
 /** A parsed YAML document that still knows where each value stood. */
 export interface YamlSource {
@@ -11,8 +11,21 @@ export interface YamlSource {
   placeOfKey(path: readonly PropertyKey[], key: string): string;
 }
 
-/** Reads one YAML document; aliases are refused, so that a small file stays a small value. */
+/**
+ * Reads one YAML document. Aliases are refused, so that a small file stays a small value, and so is
+ * nesting deeper than any setting needs: the parser is recursive, and slow on what it cannot nest.
+ */
 export function readYaml(text: string, file: string): YamlSource {
+  const deepLine = firstLineTooDeep(text);
+  if (deepLine !== undefined) {
+    const place = `${file}:${String(deepLine)}`;
+    return {
+      value: undefined,
+      problems: [`${place}: is nested too deep`],
+      place: () => place,
+      placeOfKey: () => place,
+    };
+  }
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
   const at = (offset: number | undefined): string =>
@@ -55,3 +68,46 @@ function toValue(
     return undefined;
   }
 }
+
+/** Number of the first line that nests deeper than we go; counted on tokens, in linear time. */
+function firstLineTooDeep(text: string): number | undefined {
+  let line = 1;
+  let brackets = 0;
+  /** Indicators that nest within a line: `a: b: c`, `- - -`. */
+  let indicators = 0;
+  for (const token of new Lexer().lex(text)) {
+    switch (CST.tokenType(token)) {
+      case 'newline':
+        line += 1;
+        indicators = 0;
+        break;
+      case 'comma':
+        indicators = 0;
+        break;
+      case 'space':
+        if (indicators === 0 && token.length > maxIndentation) return line;
+        break;
+      case 'flow-map-start':
+      case 'flow-seq-start':
+        brackets += 1;
+        break;
+      case 'flow-map-end':
+      case 'flow-seq-end':
+        brackets -= 1;
+        break;
+      case 'map-value-ind':
+      case 'seq-item-ind':
+      case 'explicit-key-ind':
+        indicators += 1;
+        break;
+      default:
+        break;
+    }
+    if (brackets > maxDepth || indicators > maxDepth) return line;
+  }
+  return undefined;
+}
+
+/** Settings are at most six levels deep. */
+const maxDepth = 32;
+const maxIndentation = 200;

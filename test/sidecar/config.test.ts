@@ -89,6 +89,19 @@ tls:
     expect(config.tls.namedGroups).to.deep.equal([29]);
   });
 
+  for (const [name, text] of [
+    ['brackets', `state:\n  ${'['.repeat(50_000)}`],
+    ['braces', `state:\n  ${'{a: '.repeat(50_000)}`],
+    ['a line of keys', `state: s\nlog: ${'a: '.repeat(50_000)}[b]\n      - { c: 1 }\n`],
+    ['a line of dashes', `state:\n  ${'- '.repeat(50_000)}`],
+    ['a line of question marks', `state:\n  ${'? '.repeat(50_000)}`],
+    ['indentation', `state:\n${' '.repeat(50_000)}a: b`],
+  ] as const) {
+    it(`refuses to nest by ${name} as deep as it is long`, () => {
+      expect(problemsOf(text)).to.deep.equal(['/etc/sidekey/sidecar.yaml:2: is nested too deep']);
+    });
+  }
+
   it('names every problem with its line', () => {
     const problems = problemsOf(`listen:
   - address: sidecar.sock
