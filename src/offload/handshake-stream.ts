@@ -30,6 +30,12 @@ export class HandshakeStream {
       }
     | undefined;
 
+  /** Sets `onIdleEnd`, and calls it if the stream has ended already. */
+  watchEnd(onIdleEnd: (status: GrpcStatusError) => void): void {
+    this.onIdleEnd = onIdleEnd;
+    if (this.#ended !== undefined) onIdleEnd(this.#ended);
+  }
+
   /** Opens a stream on the channel. */
   static async open(channel: GrpcChannel): Promise<HandshakeStream> {
     const stream = new HandshakeStream();

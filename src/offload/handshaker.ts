@@ -191,9 +191,21 @@ class Exchange {
         const session = this.#checked(response.session);
         return { session, leftover: concat(unconsumed, inbox.drain()) };
       }
-      const received = await inbox.read();
+      const received = await this.#fromPeer(stream);
       bytes = unconsumed.length === 0 ? received : concat(unconsumed, received);
       response = await stream.request({ type: 'next', bytes });
+    }
+  }
+
+  /** The peer's next bytes. The sidecar waits for them, too, and may lose patience first. */
+  async #fromPeer(stream: HandshakeStream): Promise<Uint8Array> {
+    stream.watchEnd((status) => {
+      this.#peer.inbox.end(new StreamEndedError(status));
+    });
+    try {
+      return await this.#peer.inbox.read();
+    } finally {
+      stream.onIdleEnd = undefined;
     }
   }
 

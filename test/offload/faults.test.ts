@@ -130,6 +130,20 @@ describe('faults', () => {
       server.close();
     });
 
+    it('free the place as soon as the sidecar gives up on a silent peer', async () => {
+      const offload = create();
+      sidecar.behaviour.givesUpOnPeers = { code: 4, details: 'the peer sent nothing in time' };
+      const server = createTcpServer();
+      const port = await listen(server);
+      const client = offload.connect({ port, host: '127.0.0.1' });
+      const error = await failure(client);
+      expect(error).to.include({ code: 'ERR_TLS_HANDSHAKE_TIMEOUT', phase: 'handshake' });
+      expect(error.message).to.contain('the peer sent nothing in time');
+      expect(error['handshakeId']).to.match(/^fake-/);
+      expect(offload.load.client).to.deep.equal({ running: 0, queued: 0 });
+      server.close();
+    }).timeout(5000);
+
     it('tell of a peer that refuses the TCP connection as net does', async () => {
       const server = createTcpServer();
       const port = await listen(server);

@@ -46,6 +46,8 @@ export interface FakeBehaviour {
     | undefined;
   /** Sends this alert instead of the last flight. */
   failWith: { alert: 'unknown_ca'; reason: string } | undefined;
+  /** Ends the stream with this status once the peer's turn has come. */
+  givesUpOnPeers: { code: number; details: string } | undefined;
   /** Last word on every response. */
   tamper: ((response: SessionResp) => SessionResp | undefined) | undefined;
   ready: boolean;
@@ -62,6 +64,7 @@ export class FakeSidecar {
     peerCertificates: [],
     refuseStart: undefined,
     failWith: undefined,
+    givesUpOnPeers: undefined,
     tamper: undefined,
     ready: true,
   };
@@ -189,6 +192,8 @@ export class FakeSidecar {
         if (!keep) call.end();
       } else if (response.status?.code !== 0) {
         call.emit('error', { ...response.status, metadata: new Metadata() });
+      } else if (this.behaviour.givesUpOnPeers !== undefined) {
+        call.emit('error', { ...this.behaviour.givesUpOnPeers, metadata: new Metadata() });
       }
     });
     call.on('end', () => {
