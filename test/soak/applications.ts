@@ -9,6 +9,8 @@ export interface Applications {
   readonly port: number;
   /** One connection: handshake, a question, its answer, end. Says whether it was resumed. */
   exchange(serverName: string): Promise<{ readonly resumed: boolean }>;
+  /** Connects to a port where nobody answers; the code of the error that ends it. */
+  dial(port: number): Promise<string>;
   /** Handshakes the server refused or gave up, so far. */
   readonly failedHandshakes: number;
   close(): Promise<void>;
@@ -34,6 +36,7 @@ export async function startApplications(
   const { port } = address;
   return {
     port,
+    dial: (silentPort) => dial(clientSide, silentPort),
     exchange: (serverName) => exchange(clientSide, port, serverName),
     get failedHandshakes() {
       return failedHandshakes;
@@ -63,6 +66,18 @@ async function exchange(
   const answer = Buffer.concat(chunks).toString();
   if (answer !== question) throw new Error(`the answer is ${answer}`);
   return { resumed: socket.isSessionReused() };
+}
+
+function dial(offload: library.Offload, port: number): Promise<string> {
+  const socket = offload.connect({ host: '127.0.0.1', port, servername: 'silent.interop.test' });
+  return new Promise((resolve) => {
+    socket.on('error', (error) => {
+      resolve('code' in error ? String(error.code) : error.message);
+    });
+    socket.on('close', () => {
+      resolve('closed without an error');
+    });
+  });
 }
 
 /** The library as packaged, not as it stands in src. */

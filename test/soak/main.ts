@@ -6,7 +6,7 @@ import { startApplications } from './applications.ts';
 import type { Applications } from './applications.ts';
 import { growth, MemoryWatch } from './memory-watch.ts';
 import { openThings, readMetrics } from './metrics.ts';
-import { SilentPeers } from './silent-peers.ts';
+import { SilentPeers, startSilentServer } from './silent-peers.ts';
 
 async function main(): Promise<number> {
   const fixture = createFixture();
@@ -18,6 +18,7 @@ async function main(): Promise<number> {
   const problems = [
     ...(await soak(applications, sidecars)),
     ...(await sitThroughSilence(applications)),
+    ...(await dialSilence(applications)),
   ];
   // The library keeps a few streams for its next handshakes.
   await applications.close();
@@ -82,14 +83,57 @@ async function shakeHands(applications: Applications, count: number): Promise<nu
 
 let nameNumber = 0;
 
-/** Peers that say nothing are let go of in time, and hinder nobody meanwhile. */
+/** Clients that say nothing are let go of in time, and hinder nobody meanwhile. */
 async function sitThroughSilence(applications: Applications): Promise<readonly string[]> {
   const silent = new SilentPeers(applications.port, silentPeers);
+  const { result: freed, ...good } = await whileGoodHandshakes(
+    applications,
+    silent.freed(silenceDeadlineMs),
+  );
+  print(
+    `${String(freed.length)} of ${String(silentPeers)} silent clients freed, the last after ` +
+      `${(Math.max(...freed) / 1000).toFixed(1)} s; ${good.summary}`,
+  );
+  return [
+    ...(freed.length === silentPeers ? [] : ['silent clients hold on to their connections']),
+    ...good.problems,
+  ];
+}
+
+/** Servers that say nothing cost their callers a typed error, and nobody else anything. */
+async function dialSilence(applications: Applications): Promise<readonly string[]> {
+  const server = await startSilentServer();
+  const startedAt = performance.now();
+  const dials = Array.from({ length: silentServers }, () => applications.dial(server.port));
+  const { result: codes, ...good } = await whileGoodHandshakes(applications, Promise.all(dials));
+  const seconds = (performance.now() - startedAt) / 1000;
+  server.stop();
+  const others = codes.filter((code) => code !== 'ERR_TLS_HANDSHAKE_TIMEOUT');
+  print(
+    `${String(codes.length - others.length)} of ${String(silentServers)} connections to silent ` +
+      `servers ended after ${seconds.toFixed(1)} s; ${good.summary}`,
+  );
+  return [
+    ...(others.length === 0 ? [] : [`connections to silent servers end with ${others.join()}`]),
+    ...(seconds * 1000 <= silenceDeadlineMs ? [] : ['connections to silent servers end late']),
+    ...good.problems,
+  ];
+}
+
+/** Goes on making handshakes, one after the other, as long as `waitedFor` takes. */
+async function whileGoodHandshakes<T>(
+  applications: Applications,
+  waitedFor: Promise<T>,
+): Promise<{
+  readonly result: T;
+  readonly summary: string;
+  readonly problems: readonly string[];
+}> {
   const waiting = new AbortController();
+  const failures: string[] = [];
   let good = 0;
   let slowestMs = 0;
-  const others = (async (): Promise<string[]> => {
-    const failures: string[] = [];
+  const goOn = async (): Promise<void> => {
     while (!waiting.signal.aborted) {
       const startedAt = performance.now();
       try {
@@ -100,21 +144,21 @@ async function sitThroughSilence(applications: Applications): Promise<readonly s
       }
       slowestMs = Math.max(slowestMs, performance.now() - startedAt);
     }
-    return failures;
-  })();
-  const freed = await silent.freed(silenceDeadlineMs);
+  };
+  const others = goOn();
+  const result = await waitedFor;
   waiting.abort();
-  const failures = await others;
-  print(
-    `${String(freed.length)} of ${String(silentPeers)} silent peers freed, the last after ` +
-      `${(Math.max(...freed) / 1000).toFixed(1)} s; meanwhile ${String(good)} good handshakes, ` +
-      `the slowest in ${slowestMs.toFixed(0)} ms, ${String(failures.length)} failed`,
-  );
-  return [
-    ...(freed.length === silentPeers ? [] : ['silent peers hold on to their connections']),
-    ...(failures.length === 0 ? [] : [`good handshakes fail meanwhile: ${failures[0] ?? ''}`]),
-    ...(good >= goodHandshakes ? [] : ['too few good handshakes meanwhile']),
-  ];
+  await others;
+  return {
+    result,
+    summary:
+      `meanwhile ${String(good)} good handshakes, the slowest in ${slowestMs.toFixed(0)} ms, ` +
+      `${String(failures.length)} failed`,
+    problems: [
+      ...(failures.length === 0 ? [] : [`good handshakes fail meanwhile: ${failures[0] ?? ''}`]),
+      ...(good >= goodHandshakes ? [] : ['too few good handshakes meanwhile']),
+    ],
+  };
 }
 
 async function countOpenThings(sidecars: Sidecars): Promise<readonly string[]> {
@@ -142,6 +186,8 @@ const residentGrowthMebibytes = 6;
 const heapGrowthMebibytes = 3;
 
 const silentPeers = 500;
+/** Fewer than the library makes at once; more would wait their turn, and so would the good ones. */
+const silentServers = 50;
 /** The sidecar's `handshakeTimeout`, with time for a busy machine. */
 const silenceDeadlineMs = 15_000;
 const goodHandshakes = 20;

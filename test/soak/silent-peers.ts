@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import net from 'node:net';
 
 /** Peers that connect and then say nothing, or stop in the middle of a ClientHello. */
@@ -38,6 +39,28 @@ export class SilentPeers {
     for (const socket of this.#sockets) socket.destroy();
     return freed;
   }
+}
+
+/** A TCP server on 127.0.0.1 that accepts and says nothing. */
+export async function startSilentServer(): Promise<{ readonly port: number; stop(): void }> {
+  const sockets = new Set<net.Socket>();
+  const server = net.createServer((socket) => {
+    sockets.add(socket);
+    // A client that gives up may reset.
+    socket.on('error', () => undefined);
+    socket.resume();
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  if (address === null || typeof address === 'string') throw new Error('no TCP address');
+  return {
+    port: address.port,
+    stop: () => {
+      for (const socket of sockets) socket.destroy();
+      server.close();
+    },
+  };
 }
 
 /** A record header that promises 200 bytes of a ClientHello, and the first few of them. */
