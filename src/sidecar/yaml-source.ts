@@ -27,7 +27,11 @@ export function readYaml(text: string, file: string): YamlSource {
     };
   }
   const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
+  const document = parseDocument(text, {
+    lineCounter: lines,
+    prettyErrors: false,
+    logLevel: 'error',
+  });
   const at = (offset: number | undefined): string =>
     offset === undefined ? file : `${file}:${String(lines.linePos(offset).line)}`;
   const nodeAt = (path: readonly PropertyKey[]): unknown =>
