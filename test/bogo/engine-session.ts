@@ -94,8 +94,12 @@ export class ShimConnectionConfig {
     return signSync(found.privateKey, scheme, content);
   }
 
-  verify({ certificates, resumed }: VerifyChainAction): ChainVerdict {
+  verify({ certificates, resumed, stapledOcsp }: VerifyChainAction): ChainVerdict {
     const { booleans, strings } = this.#flags;
+    const staple = strings.get('expect-ocsp-response');
+    if (staple !== undefined && staple !== Buffer.from(stapledOcsp ?? []).toString('base64')) {
+      throw new Error('another staple than expected');
+    }
     if (booleans.has('verify-fail') && (!resumed || booleans.has('reverify-on-resume'))) {
       const alert = booleans.has('use-custom-verify-callback')
         ? 'certificate_unknown'

@@ -147,6 +147,9 @@ const kinds: Readonly<Record<string, Kind | undefined>> = {
   'available-client-cert-types': 'list',
   'expect-selected-credential': 'number',
   'expect-peer-signature-algorithm': 'number',
+  // We always ask for a staple.
+  'enable-ocsp-stapling': 'boolean',
+  'expect-ocsp-response': 'string',
   'expect-peer-verify-pref': 'list',
   'expect-peer-cert-file': 'string',
   'expect-curve-id': 'number',
