@@ -110,7 +110,8 @@ const networkPolicy = z.object({
   }),
 });
 
-describe('docker/kubernetes.yaml', () => {
+/** The manifest and what is in it; fails where a setting that keeps others out is missing or another. */
+function manifest() {
   // Kubernetes reads YAML 1.1, in which 0400 is octal.
   const documents = parseAllDocuments(read('docker/kubernetes.yaml'), { version: '1.1' });
   const [map, web, policy] = z
@@ -121,14 +122,27 @@ describe('docker/kubernetes.yaml', () => {
   const [application] = pod.containers;
   const text = map.data['sidecar.yaml'];
   const config = parseSidecarConfig(text, '/etc/sidekey/sidecar.yaml');
-  const mountOf = (of: z.infer<typeof container>, path: string) =>
-    of.volumeMounts.find(({ mountPath }) => path === mountPath || path.startsWith(`${mountPath}/`));
+  return { web, policy, pod, sidecar, application, text, config };
+}
+
+function mountOf(of: z.infer<typeof container>, path: string) {
+  return of.volumeMounts.find(
+    ({ mountPath }) => path === mountPath || path.startsWith(`${mountPath}/`),
+  );
+}
+
+describe('docker/kubernetes.yaml', () => {
+  it('has every security setting', () => {
+    expect(() => manifest()).to.not.throw();
+  });
 
   it('carries the configuration of the image, and it is valid', () => {
+    const { text } = manifest();
     expect(parse(text)).to.deep.equal(parse(read('docker/sidecar.yaml')));
   });
 
   it('lets in exactly the user of the application', () => {
+    const { application, config } = manifest();
     const [listener] = config.listen;
     expect(listener?.allow.map(({ uid }) => uid)).to.deep.equal([
       application.securityContext.runAsUser,
@@ -136,16 +150,19 @@ describe('docker/kubernetes.yaml', () => {
   });
 
   it('runs sidecar and application as different users and groups', () => {
+    const { sidecar, application } = manifest();
     const [a, b] = [sidecar.securityContext, application.securityContext];
     expect(a.runAsUser).to.not.equal(b.runAsUser);
     expect(a.runAsGroup).to.not.equal(b.runAsGroup);
   });
 
   it('opens the socket to the shared group and to nobody else', () => {
+    const { config } = manifest();
     expect(config.listen[0]?.mode).to.equal(0o660);
   });
 
   it('shows the socket to both at the path both were told, to the application read-only', () => {
+    const { sidecar, application, config } = manifest();
     const [listener] = config.listen;
     if (listener?.address.kind !== 'unix') throw new TypeError('no unix socket');
     const { path } = listener.address;
@@ -156,6 +173,7 @@ describe('docker/kubernetes.yaml', () => {
   });
 
   it('mounts every file of the configuration, and none of them into the application', () => {
+    const { sidecar, application, config } = manifest();
     for (const file of [
       ...config.identities.flatMap((one) => [one.certificate, one.privateKey]),
       config.trustBundle,
@@ -168,6 +186,7 @@ describe('docker/kubernetes.yaml', () => {
   });
 
   it('mounts volumes that exist', () => {
+    const { pod, sidecar, application } = manifest();
     const names = pod.volumes.map(({ name }) => name);
     for (const { name } of [...sidecar.volumeMounts, ...application.volumeMounts]) {
       expect(names).to.include(name);
@@ -177,6 +196,7 @@ describe('docker/kubernetes.yaml', () => {
   });
 
   it('asks the admin port, ready for readiness and alive for liveness', () => {
+    const { sidecar, config } = manifest();
     if (config.admin?.kind !== 'tcp') throw new TypeError('no admin port');
     const { port } = config.admin;
     const { startupProbe, readinessProbe, livenessProbe } = sidecar;
@@ -187,6 +207,7 @@ describe('docker/kubernetes.yaml', () => {
   });
 
   it('shows the admin port only to whom the policy names', () => {
+    const { web, policy, application } = manifest();
     expect(policy.spec.podSelector.matchLabels).to.deep.equal(web.spec.selector.matchLabels);
     expect(web.spec.template.metadata.labels).to.include(web.spec.selector.matchLabels);
     const open = policy.spec.ingress.filter(({ from }) => from === undefined);
@@ -196,10 +217,12 @@ describe('docker/kubernetes.yaml', () => {
   });
 
   it('gives the sidecar time to drain after the application has stopped', () => {
+    const { pod, config } = manifest();
     expect(pod.terminationGracePeriodSeconds).to.be.greaterThan(config.drainTimeoutMs / 1000 + 30);
   });
 
   it('leaves room above the heap in the memory it allows', () => {
+    const { sidecar } = manifest();
     const limit = Number.parseInt(sidecar.resources.limits.memory, 10);
     const heap = Number(/--max-old-space-size=(\d+)/u.exec(read('docker/Dockerfile'))?.[1]);
     expect(heap / limit).to.be.within(0.4, 0.7);
