@@ -36,6 +36,8 @@ export interface IdentityFiles {
   readonly privateKeyFile: string;
   /** The root above. */
   readonly rootFile: string;
+  /** The intermediate CA and the root above. */
+  readonly authoritiesFile: string;
 }
 
 /** Names of the form `<label>.interop.test` are for every server of the fixture. */
@@ -79,6 +81,8 @@ function createFamily(directory: string, key: KeyName | 'stranger', kind: KeyKin
   const intermediate = createAuthority(`interop intermediate ${key}`, kind, root);
   const rootFile = path.join(directory, `root-${key}.pem`);
   writeFileSync(rootFile, toPem([root.certificate.der]));
+  const authoritiesFile = path.join(directory, `authorities-${key}.pem`);
+  writeFileSync(authoritiesFile, toPem([intermediate.certificate.der, root.certificate.der]));
   const identity = (role: 'server' | 'client'): IdentityFiles => {
     const commonName = `interop-${role}-${key}`;
     const spiffeId = `spiffe://${interopDomain}/service/${role}-${key}`;
@@ -105,7 +109,7 @@ function createFamily(directory: string, key: KeyName | 'stranger', kind: KeyKin
     const privateKeyFile = path.join(directory, `${commonName}.key`);
     writeFileSync(certificateFile, toPem([leaf, intermediate.certificate.der]));
     writeFileSync(privateKeyFile, exportPkcs8Pem(keys.privateKey), { mode: 0o600 });
-    return { commonName, spiffeId, certificateFile, privateKeyFile, rootFile };
+    return { commonName, spiffeId, certificateFile, privateKeyFile, rootFile, authoritiesFile };
   };
   return { root: root.certificate, server: identity('server'), client: identity('client') };
 }
