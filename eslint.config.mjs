@@ -77,7 +77,7 @@ const roomRules = Object.entries(mayImport).map(([room, allowed]) => ({
 }));
 
 export default defineConfig(
-  globalIgnores(['dist/', 'coverage/', 'src/gen/', 'bench/results/']),
+  globalIgnores(['.stamps/', 'dist/', 'coverage/', 'src/gen/', 'bench/results/']),
   js.configs.recommended,
   tseslint.configs.strictTypeChecked,
   tseslint.configs.stylisticTypeChecked,
