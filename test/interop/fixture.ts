@@ -45,6 +45,11 @@ export const interopDomain = 'interop.test';
 
 export function createFixture(): Fixture {
   const directory = mkdtempSync(path.join(tmpdir(), 'sidekey-interop-'));
+  const remove = (): void => {
+    rmSync(directory, { recursive: true, force: true });
+  };
+  // Also when something throws: there are keys in it.
+  process.once('exit', remove);
   const families = {
     ecdsa: createFamily(directory, 'ecdsa', 'ecdsa-p256'),
     rsa: createFamily(directory, 'rsa', 'rsa'),
@@ -59,9 +64,7 @@ export function createFixture(): Fixture {
     server: { ecdsa: ecdsa.server, rsa: rsa.server, ed25519: ed25519.server },
     client: { ecdsa: ecdsa.client, rsa: rsa.client, ed25519: ed25519.client },
     stranger: createFamily(directory, 'stranger', 'ecdsa-p256'),
-    remove: () => {
-      rmSync(directory, { recursive: true, force: true });
-    },
+    remove,
   };
 }
 
