@@ -1,6 +1,6 @@
 import type { Handshake } from '../../../src/tls/config.ts';
 import { encodeHandshakeMessage } from '../../../src/tls/messages/handshake-message.ts';
-import type { HandshakeType } from '../../../src/tls/registries.ts';
+import { HandshakeType } from '../../../src/tls/registries.ts';
 import { actionLines } from '../../support/flight-log.ts';
 import {
   partBytes,
@@ -21,21 +21,13 @@ import { broken, mustAgree, type Target } from '../target.ts';
  */
 export const flights: Target = {
   name: 'flights',
-  seeds: () =>
-    Array.from({ length: operations.length * 3 }, (_, index) =>
-      Uint8Array.of(
-        index,
-        index % operations.length,
-        index * 7,
-        0,
-        index * 11,
-        1 + index,
-        14,
-        0,
-        0,
-        0,
-      ),
-    ),
+  seeds: () => [
+    ...Array.from({ length: operations.length * 3 }, (_, index) => {
+      const what = [index, index % operations.length, index * 7, 0, index * 11, 1 + index];
+      return Uint8Array.of(...what, 14, 0, 0, 0);
+    }),
+    ...scenarios.map((_, index) => Uint8Array.of(index, joining, 0)),
+  ],
   mutate: byteMutator(),
   check(input) {
     const subject = subjectOf(input[0] ?? 0);
@@ -43,6 +35,9 @@ export const flights: Target = {
     const whole = run(subject, [bytes]);
     const cut = run(subject, pieces(bytes, randomOf(input)));
     mustAgree('cut otherwise', cut.lines, whole.lines);
+    if (joinsFlights(subject.parts, input) && whole.kind.startsWith('Established')) {
+      broken('established although a record spans two flights');
+    }
     return whole.kind;
   },
 };
@@ -121,12 +116,25 @@ const operations: readonly Operation[] = [
   ],
 ];
 
+/** Index of the operation that puts two messages in one record. */
+const joining = 12;
+
 function mutated(parts: readonly PeerPart[], input: Uint8Array): Uint8Array {
   const [, operation = 0, part = 0, high = 0, low = 0, argument = 0] = input;
   const change = { place: high * 256 + low, argument, bytes: input.subarray(6) };
   const operate = operations[operation % operations.length];
   const changed = operate?.(parts, part % parts.length, change) ?? parts;
   return partBytes(changed.filter((each) => each.kind === 'record' || each.raw.length <= 16_384));
+}
+
+/** Whether the change puts the end of one flight and what answers our next in one record. */
+function joinsFlights(parts: readonly PeerPart[], input: Uint8Array): boolean {
+  const [, operation = 0, part = 0] = input;
+  if (operation % operations.length !== joining) return false;
+  const [one, two] = parts.slice(part % parts.length);
+  if (one?.kind !== 'message' || two?.kind !== 'message') return false;
+  const [type] = one.raw;
+  return type === HandshakeType.client_hello || type === HandshakeType.server_hello_done;
 }
 
 function edited(

@@ -102,9 +102,22 @@ export const extensions: Target = {
         ? [HandshakeType.client_hello, `0303${'01'.repeat(32)}000002c02b0100`]
         : [HandshakeType.server_hello, `0303${'02'.repeat(32)}00c02b00`];
     const length = Uint8Array.of(block.length >> 8, block.length & 255);
-    return codecs.get(type)?.(Buffer.concat([Buffer.from(start, 'hex'), length, block])) ?? '';
+    const body = Buffer.concat([Buffer.from(start, 'hex'), length, block]);
+    const kind = codecs.get(type)?.(body) ?? '';
+    if (kind.startsWith('well formed') && hasDuplicate(block)) broken('an extension comes twice');
+    return kind;
   },
 };
+
+/** Reads a block that is well formed. */
+function hasDuplicate(block: Uint8Array): boolean {
+  const view = Buffer.from(block);
+  const types: number[] = [];
+  for (let at = 0; at < view.length; at += 4 + view.readUInt16BE(at + 2)) {
+    types.push(view.readUInt16BE(at));
+  }
+  return new Set(types).size < types.length;
+}
 
 /** What was in a session ticket of ours, and tickets themselves: garbage means a full handshake. */
 export const tickets: Target = {
