@@ -31,6 +31,8 @@ export interface ListenerOptions<Listener> {
 /** Bounds of a gRPC server. */
 export interface RpcServerOptions {
   readonly maxReceiveBytes: number;
+  /** Open at once on each listener; further ones are closed at once. */
+  readonly maxConnections: number;
   readonly maxStreamsPerConnection: number;
   readonly readCredentials: PeerCredentialsReader;
   readonly now: () => Date;
@@ -77,6 +79,10 @@ export class RpcServer<Listener> {
   async listen(options: ListenerOptions<Listener>): Promise<ListenAddress> {
     const server = createServer({ noDelay: true }, (socket) => {
       this.#accept(socket, options);
+    });
+    server.maxConnections = this.#options.maxConnections;
+    server.on('drop', () => {
+      options.onRefused('too many connections');
     });
     const listening = await listen(server, options.address, options.access);
     this.#listening.push(listening);

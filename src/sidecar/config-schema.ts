@@ -105,6 +105,7 @@ const limits = z.strictObject({
   queue: z.int().min(0).max(1_000_000).default(1024),
   queueTimeout: shortDuration(60_000, '1m').default(2000),
   callerShare: z.number().gt(0).max(1).default(0.25),
+  connections: count(65_536).default(1024),
   streamsPerConnection: count(65_536).default(1024),
   rsaSignatures: count(1024).default(64),
   p384PerSecond: count(10_000).default(100),

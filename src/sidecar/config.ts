@@ -60,6 +60,8 @@ export interface Limits {
   readonly queueTimeoutMs: number;
   /** Share of the slots one caller may hold while others wait, 0 to 1. */
   readonly callerShare: number;
+  /** Open connections of each listener. */
+  readonly connections: number;
   readonly streamsPerConnection: number;
   /** RSA signatures at the same time. */
   readonly rsaSignatures: number;
@@ -129,6 +131,7 @@ function build(raw: RawConfig, file: string): SidecarConfig {
       queue: raw.limits.queue,
       queueTimeoutMs: raw.limits.queueTimeout,
       callerShare: raw.limits.callerShare,
+      connections: raw.limits.connections,
       streamsPerConnection: raw.limits.streamsPerConnection,
       rsaSignatures: raw.limits.rsaSignatures,
       p384PerSecond: raw.limits.p384PerSecond,

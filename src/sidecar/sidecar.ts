@@ -117,6 +117,7 @@ class RunningSidecar implements Sidecar {
     this.#rpc = new RpcServer({
       // The protocol's own limit is lower; beyond it a request is refused with a reason.
       maxReceiveBytes: 196_608,
+      maxConnections: limits.connections,
       maxStreamsPerConnection: limits.streamsPerConnection,
       readCredentials: options.readCredentials ?? createPeerCredentialsReader(),
       now,
