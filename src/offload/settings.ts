@@ -78,7 +78,7 @@ export function resolveSettings(
     handshakeMs: positive('timeouts.handshakeMs', timeouts.handshakeMs ?? 10_000),
     connectMs: notNegative('timeouts.connectMs', timeouts.connectMs ?? 30_000),
     sidecarMs: notNegative('timeouts.sidecarMs', timeouts.sidecarMs ?? 5000),
-    handshakes: positive('limits.handshakes', limits.handshakes ?? 64),
+    handshakes: positive('limits.handshakes', limits.handshakes ?? 256),
     queue: notNegative('limits.queue', limits.queue ?? 4096),
     highWaterMark: positive('limits.highWaterMark', limits.highWaterMark ?? 65_536),
     recordCipher: recordCipher(options.recordCipher ?? environment.recordCipher),
