@@ -30,7 +30,7 @@ export interface OffloadTimeouts {
 }
 
 export interface OffloadLimits {
-  /** Handshakes at once as client, and as many as server. Default 64. */
+  /** Handshakes at once as client, and as many as server. Default 256. */
   readonly handshakes?: number | undefined;
   /** Handshakes waiting beyond that, for each role. Default 4,096. */
   readonly queue?: number | undefined;
