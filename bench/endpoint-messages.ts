@@ -23,4 +23,6 @@ export type Request =
       readonly seconds: number;
     }
   | { readonly type: 'hold'; readonly port: number; readonly count: number }
-  | { readonly type: 'memory' };
+  | { readonly type: 'memory' }
+  /** How many objects the application holds beside its connections. */
+  | { readonly type: 'heap' };

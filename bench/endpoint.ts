@@ -1,3 +1,4 @@
+import { applicationHeap } from './application-heap.ts';
 import type { Request } from './endpoint-messages.ts';
 import { bulk, handshakes, hold, roundTrips } from './loads.ts';
 import { ownMemoryBytes } from './process-cost.ts';
@@ -12,6 +13,7 @@ const settings = JSON.parse(process.argv[2] ?? '') as StackSettings;
 const stack = await createStack(settings);
 await stack.ready();
 let held: readonly Connection[] = [];
+const heap = applicationHeap();
 
 process.on('message', (request: Request) => {
   answer(request).then(
@@ -38,6 +40,8 @@ async function answer(request: Request): Promise<unknown> {
       return held.length;
     case 'memory':
       return await settledMemory();
+    case 'heap':
+      return heap.length;
   }
 }
 

@@ -37,7 +37,7 @@ export function printRow({ title, lines }: RowResult): void {
 export function printHeader(titles: readonly string[]): void {
   const [base = '', ...others] = titles;
   process.stdout.write(
-    `${' '.repeat(40)}${base.padStart(10)}${others.map((title) => `    ${title.padEnd(40)}`).join('')}\n`,
+    `${' '.repeat(40)}${base.padStart(10)}${others.map((title) => `    ${title.padEnd(45)}`).join('')}\n`,
   );
 }
 
@@ -49,7 +49,7 @@ export function writeJson(path: string, content: object): void {
 function column(line: Line, { median, ratio, target }: Cell): string {
   const value = figure(line, median).padStart(9);
   if (ratio === undefined || isNothing(line, median) || !Number.isFinite(ratio.median)) {
-    return `    ${value}${' '.repeat(31)}`;
+    return `    ${value}${' '.repeat(36)}`;
   }
   const range = `(${ratio.min.toFixed(2)}–${ratio.max.toFixed(2)})`;
   const goal = target === undefined ? '' : `${target.text}${target.met ? '' : ' missed'}`;
