@@ -134,9 +134,7 @@ describe('ServerHello (RFC 5246 §7.4.1.3)', () => {
     fc.assert(
       fc.property(extensions, fc.uint8Array({ maxLength: 32 }), (given, sessionId) => {
         const hello: ServerHello = { ...minimal, sessionId, extensions: given };
-        expect(plain(parseServerHello(encodeServerHello(hello)))).to.deep.include(
-          plain(hello),
-        );
+        expect(plain(parseServerHello(encodeServerHello(hello)))).to.deep.include(plain(hello));
       }),
     );
   });
