@@ -1,7 +1,7 @@
 import type { ChildProcess } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { Request } from './endpoint-messages.ts';
-import { type Side, startNode, stop } from './pinned-process.ts';
+import { pin, type Side, startNode, stop } from './pinned-process.ts';
 import type { ServicePorts } from './services.ts';
 import type { StackSettings } from './stacks.ts';
 
@@ -20,7 +20,6 @@ export class Endpoint {
   ): Promise<Endpoint> {
     const endpoint = new Endpoint(
       startNode(
-        side,
         [
           ...nodeOptions,
           '--expose-gc',
@@ -34,6 +33,7 @@ export class Endpoint {
       ),
     );
     await endpoint.#answer(undefined);
+    pin(endpoint.#child, side);
     return endpoint;
   }
 

@@ -12,7 +12,7 @@ export function machineLine(): string {
     `${(totalmem() / 2 ** 30).toFixed(0)} GiB`,
     `${process.platform} ${release()}`,
     `Node ${process.versions.node} (OpenSSL ${process.versions.openssl})`,
-    pinned ? 'client end on core 0, server end on core 1' : 'not pinned',
+    pinned ? 'main threads of the client end on core 0, of the server end on core 1' : 'not pinned',
     `load ${(loadavg()[0] ?? 0).toFixed(1)}`,
   ].join(', ');
 }

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { createTestCa, type TestCa, writeIdentity } from '../test/support/test-ca.ts';
-import { type Side, startNode, stop } from './pinned-process.ts';
+import { pin, type Side, startNode, stop } from './pinned-process.ts';
 import { serverName, type StackSettings } from './stacks.ts';
 
 /** The ways of doing TLS in the columns of the table. */
@@ -44,6 +44,9 @@ export class Stage {
         .some((child) => child.exitCode !== null);
       if (ended) throw new Error('a sidecar did not start');
       await delay(20);
+    }
+    for (const side of ['client', 'server'] as const) {
+      for (const child of this.#sidecars[side]) pin(child, side);
     }
   }
 
@@ -118,6 +121,6 @@ export class Stage {
     };
     writeFileSync(config, JSON.stringify(settings, undefined, 2));
     const main = fileURLToPath(new URL('../dist/cli/main.js', import.meta.url));
-    return startNode(side, [main, 'sidecar', '--config', config], 'ignore');
+    return startNode([main, 'sidecar', '--config', config], 'ignore');
   }
 }
