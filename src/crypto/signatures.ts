@@ -69,6 +69,23 @@ export function isAcceptableKey(key: KeyObject): boolean {
 }
 
 /**
+ * What a key restricted to parameters may sign with
+ * ({@link https://www.rfc-editor.org/rfc/rfc4055#section-3.1 | RFC 4055 §3.1}): one hash, used for the mask
+ * as well, and no less salt than stated, where TLS takes as much as the digest has. `undefined`: the
+ * key is not restricted.
+ */
+export function schemesOfRestrictedKey(key: KeyObject): readonly number[] | undefined {
+  const { hashAlgorithm, mgf1HashAlgorithm, saltLength = 0 } = key.asymmetricKeyDetails ?? {};
+  if (key.asymmetricKeyType !== 'rsa-pss' || hashAlgorithm === undefined) return undefined;
+  return algorithms
+    .filter(({ hash, padding, keyKinds }) => {
+      if (hash !== hashAlgorithm || hash !== mgf1HashAlgorithm) return false;
+      return padding === 'pss' && keyKinds.includes('rsa-pss') && saltLength <= hashLength[hash];
+    })
+    .map(({ code }) => code);
+}
+
+/**
  * Signs `content`, which is not yet hashed. Blocks for up to milliseconds with RSA: services use
  * {@link sign}. Throws `TypeError` when scheme and key do not fit.
  */

@@ -2,7 +2,7 @@ import { createHash, createPublicKey, type KeyObject } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
 import { equal } from '../bytes/bytes.ts';
 import { keyKindOf } from '../crypto/keys.ts';
-import { rsaModulusBytes } from '../crypto/signatures.ts';
+import { rsaModulusBytes, schemesOfRestrictedKey } from '../crypto/signatures.ts';
 import {
   type Certificate,
   loadPrivateKey,
@@ -11,7 +11,7 @@ import {
   parseCertificatePem,
   spiffeIdOf,
 } from '../pki/index.ts';
-import type { Credential } from '../tls/config.ts';
+import { type Credential, SignatureScheme } from '../tls/index.ts';
 import type { IdentityConfig } from './config.ts';
 
 /** A long-term key with its certificates, ready for use. The key is never exported. */
@@ -79,6 +79,12 @@ function join(
       `${config.privateKey}: is not the key of the first certificate in ${config.certificate}`,
     );
   }
+  const restricted = schemesOfRestrictedKey(privateKey);
+  if (restricted?.length === 0) {
+    throw new IdentityError(
+      `${config.privateKey}: is restricted to RSA-PSS parameters that TLS does not use`,
+    );
+  }
   const modulusBytes = rsaModulusBytes(privateKey);
   return {
     name: config.name,
@@ -97,8 +103,13 @@ function join(
       matchesServerName: (name) => matchesDnsName(leaf, name),
       issuerNames: chain.map(({ issuer }) => issuer),
       chainSchemes: chain.flatMap(({ signatureScheme }) => signatureScheme ?? []),
+      ...(restricted === undefined ? {} : { signatureSchemes: knownSchemes(restricted) }),
     },
   };
+}
+
+function knownSchemes(codes: readonly number[]): readonly SignatureScheme[] {
+  return Object.values(SignatureScheme).filter((scheme) => codes.includes(scheme));
 }
 
 function spki(key: KeyObject): Uint8Array {

@@ -5,6 +5,7 @@ import {
   generateKeyPairSync,
   sign as nodeSign,
   type KeyObject,
+  type RSAPSSKeyPairKeyObjectOptions,
 } from 'node:crypto';
 import { expect } from 'chai';
 import { keyKindOf, type KeyKind } from '../../src/crypto/keys.ts';
@@ -13,6 +14,7 @@ import {
   rsaModulusBytes,
   schemeFitsKey,
   schemesForKey,
+  schemesOfRestrictedKey,
   sign,
   signatureAlgorithm,
   signSync,
@@ -69,6 +71,47 @@ describe('schemesForKey (RFC 8446 §4.2.3)', () => {
     expect(schemesForKey('rsa-pss', 128)).to.deep.equal([0x0809, 0x080a]);
     expect(schemesForKey('rsa', 64)).to.deep.equal([0x0401]);
     expect(schemesForKey('rsa', 32)).to.deep.equal([]);
+  });
+});
+
+describe('schemesOfRestrictedKey (RFC 4055 §3.1)', () => {
+  const cases: readonly {
+    readonly name: string;
+    readonly parameters: Omit<RSAPSSKeyPairKeyObjectOptions, 'modulusLength'>;
+    readonly codes: readonly number[] | undefined;
+  }[] = [
+    { name: 'no parameters', parameters: {}, codes: undefined },
+    {
+      name: 'SHA-384 throughout',
+      parameters: { hashAlgorithm: 'sha384', mgf1HashAlgorithm: 'sha384', saltLength: 48 },
+      codes: [0x080a],
+    },
+    {
+      name: 'another hash for the mask',
+      parameters: { hashAlgorithm: 'sha256', mgf1HashAlgorithm: 'sha384', saltLength: 32 },
+      codes: [],
+    },
+    {
+      name: 'more salt than TLS takes',
+      parameters: { hashAlgorithm: 'sha256', mgf1HashAlgorithm: 'sha256', saltLength: 64 },
+      codes: [],
+    },
+    {
+      name: 'SHA-1',
+      parameters: { hashAlgorithm: 'sha1', mgf1HashAlgorithm: 'sha1', saltLength: 20 },
+      codes: [],
+    },
+  ];
+  for (const { name, parameters, codes } of cases) {
+    it(`gives ${codes === undefined ? 'nothing' : `[${codes.join()}]`} for ${name}`, () => {
+      const { privateKey } = generateKeyPairSync('rsa-pss', { modulusLength: 2048, ...parameters });
+      expect(schemesOfRestrictedKey(privateKey)).to.deep.equal(codes);
+    });
+  }
+
+  it('gives nothing for keys of another kind', () => {
+    const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    expect(schemesOfRestrictedKey(privateKey)).to.equal(undefined);
   });
 });
 
