@@ -5,7 +5,6 @@ import {
   generateKeyPairSync,
   sign as nodeSign,
   type KeyObject,
-  type RSAPSSKeyPairKeyObjectOptions,
 } from 'node:crypto';
 import { expect } from 'chai';
 import { keyKindOf, type KeyKind } from '../../src/crypto/keys.ts';
@@ -77,7 +76,8 @@ describe('schemesForKey (RFC 8446 §4.2.3)', () => {
 describe('schemesOfRestrictedKey (RFC 4055 §3.1)', () => {
   const cases: readonly {
     readonly name: string;
-    readonly parameters: Omit<RSAPSSKeyPairKeyObjectOptions, 'modulusLength'>;
+    // Node's types of this line ask for a salt length that is a string.
+    readonly parameters: any;
     readonly codes: readonly number[] | undefined;
   }[] = [
     { name: 'no parameters', parameters: {}, codes: undefined },
