@@ -76,35 +76,44 @@ describe('schemesForKey (RFC 8446 §4.2.3)', () => {
 describe('schemesOfRestrictedKey (RFC 4055 §3.1)', () => {
   const cases: readonly {
     readonly name: string;
-    // Node's types of this line ask for a salt length that is a string.
-    readonly parameters: any;
+    readonly hashes: { readonly hashAlgorithm?: string; readonly mgf1HashAlgorithm?: string };
+    // A number, where Node's types ask for a string.
+    readonly saltLength?: any;
     readonly codes: readonly number[] | undefined;
   }[] = [
-    { name: 'no parameters', parameters: {}, codes: undefined },
+    { name: 'no parameters', hashes: {}, codes: undefined },
     {
       name: 'SHA-384 throughout',
-      parameters: { hashAlgorithm: 'sha384', mgf1HashAlgorithm: 'sha384', saltLength: 48 },
+      hashes: { hashAlgorithm: 'sha384', mgf1HashAlgorithm: 'sha384' },
+      saltLength: 48,
       codes: [0x080a],
     },
     {
       name: 'another hash for the mask',
-      parameters: { hashAlgorithm: 'sha256', mgf1HashAlgorithm: 'sha384', saltLength: 32 },
+      hashes: { hashAlgorithm: 'sha256', mgf1HashAlgorithm: 'sha384' },
+      saltLength: 32,
       codes: [],
     },
     {
       name: 'more salt than TLS takes',
-      parameters: { hashAlgorithm: 'sha256', mgf1HashAlgorithm: 'sha256', saltLength: 64 },
+      hashes: { hashAlgorithm: 'sha256', mgf1HashAlgorithm: 'sha256' },
+      saltLength: 64,
       codes: [],
     },
     {
       name: 'SHA-1',
-      parameters: { hashAlgorithm: 'sha1', mgf1HashAlgorithm: 'sha1', saltLength: 20 },
+      hashes: { hashAlgorithm: 'sha1', mgf1HashAlgorithm: 'sha1' },
+      saltLength: 20,
       codes: [],
     },
   ];
-  for (const { name, parameters, codes } of cases) {
+  for (const { name, hashes, saltLength, codes } of cases) {
     it(`gives ${codes === undefined ? 'nothing' : `[${codes.join()}]`} for ${name}`, () => {
-      const { privateKey } = generateKeyPairSync('rsa-pss', { modulusLength: 2048, ...parameters });
+      const { privateKey } = generateKeyPairSync('rsa-pss', {
+        modulusLength: 2048,
+        saltLength,
+        ...hashes,
+      });
       expect(schemesOfRestrictedKey(privateKey)).to.deep.equal(codes);
     });
   }
