@@ -5,20 +5,25 @@ import { ContentType } from '../tls/registries.ts';
 /**
  * The peer's bytes during the handshake, until someone asks for them. They are handed out once a
  * whole record is there, so a peer that dribbles costs no exchange with the sidecar per segment, and
- * one that sends nothing holds no place in any queue.
+ * one that sends nothing holds no place in any queue. When a record is long in coming, its part goes
+ * out: the sidecar gives up on peers it does not hear of.
  */
 export class PeerInbox {
   readonly #onTaken: () => void;
+  readonly #patienceMs: number;
+  #patience: NodeJS.Timeout | undefined;
   #chunks: Uint8Array[] = [];
   #bytes = 0;
   #ended: Error | undefined;
-  #reader:
-    | { readonly resolve: (bytes: Uint8Array) => void; readonly reject: (error: Error) => void }
-    | undefined;
+  #reader: InboxReader | undefined;
 
-  /** `onTaken` is called whenever bytes have been taken out. */
-  constructor(onTaken: () => void = () => undefined) {
+  /**
+   * `onTaken` is called whenever bytes have been taken out; `patienceMs` is how long the rest of a
+   * record is waited for.
+   */
+  constructor(onTaken: () => void = () => undefined, patienceMs = 1000) {
     this.#onTaken = onTaken;
+    this.#patienceMs = patienceMs;
   }
 
   /** So much is waiting that the peer should be slowed down. */
@@ -40,17 +45,17 @@ export class PeerInbox {
     this.#serve();
   }
 
-  /** At least one whole record, or something that is none, or whatever is left at the end. */
+  /**
+   * At least one whole record, or something that is none, or the part of one that does not go on, or
+   * whatever is left at the end.
+   */
   read(): Promise<Uint8Array> {
-    return new Promise((resolve, reject) => {
-      this.#reader = { resolve, reject };
-      this.#serve();
-    });
+    return this.#wait(true);
   }
 
-  /** Waits until {@link read} would answer. */
+  /** Waits until a whole record is there, or something that is none; however long it takes. */
   async ready(): Promise<void> {
-    const bytes = await this.read();
+    const bytes = await this.#wait(false);
     this.#chunks.unshift(bytes);
     this.#bytes += bytes.length;
   }
@@ -63,17 +68,38 @@ export class PeerInbox {
     return bytes;
   }
 
+  #wait(takesParts: boolean): Promise<Uint8Array> {
+    return new Promise((resolve, reject) => {
+      this.#reader = { resolve, reject, takesParts };
+      this.#serve();
+    });
+  }
+
   #serve(): void {
     const reader = this.#reader;
     if (reader === undefined) return;
     if (this.#bytes > 0 && (this.#ended !== undefined || this.#startsWithWholeRecord())) {
-      this.#reader = undefined;
-      reader.resolve(this.#take());
-      this.#onTaken();
+      this.#handOut(reader);
     } else if (this.#ended !== undefined) {
-      this.#reader = undefined;
+      this.#stopWaiting();
       reader.reject(this.#ended);
+    } else if (this.#bytes > 0 && reader.takesParts) {
+      this.#patience ??= setTimeout(() => {
+        this.#handOut(reader);
+      }, this.#patienceMs);
     }
+  }
+
+  #handOut(reader: InboxReader): void {
+    this.#stopWaiting();
+    reader.resolve(this.#take());
+    this.#onTaken();
+  }
+
+  #stopWaiting(): void {
+    this.#reader = undefined;
+    clearTimeout(this.#patience);
+    this.#patience = undefined;
   }
 
   #take(): Uint8Array {
@@ -106,6 +132,12 @@ export class PeerInbox {
     this.#chunks = [bytes];
     return bytes;
   }
+}
+
+interface InboxReader {
+  readonly resolve: (bytes: Uint8Array) => void;
+  readonly reject: (error: Error) => void;
+  readonly takesParts: boolean;
 }
 
 /** Half of what the sidecar takes in one message. */

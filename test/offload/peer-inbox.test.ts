@@ -52,6 +52,24 @@ describe('PeerInbox', () => {
     expect(await inbox.read().catch((error: unknown) => error)).to.equal(gone);
   });
 
+  it('hands out the part of a record whose rest is long in coming', async () => {
+    const inbox = new PeerInbox(undefined, 1);
+    inbox.push(record.subarray(0, 6));
+    expect(await inbox.read()).to.have.length(6);
+    inbox.push(record.subarray(6));
+    expect(await inbox.read()).to.have.length(2);
+  });
+
+  it('is not ready with part of a record, however long it takes', async () => {
+    const inbox = new PeerInbox(undefined, 0);
+    const ready = inbox.ready();
+    inbox.push(record.subarray(0, 6));
+    expect(await settled(ready)).to.equal(false);
+    inbox.push(record.subarray(6));
+    await ready;
+    expect(await inbox.read()).to.have.length(record.length);
+  });
+
   it('keeps bytes that ready() has only looked at', async () => {
     const inbox = new PeerInbox();
     inbox.push(record);
