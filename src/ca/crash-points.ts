@@ -1,0 +1,18 @@
+/**
+ * Named places at which a process can be made to die, for tests of crash safety: where
+ * SIDEKEY_CRASH_AT names the place (`enroll.before_commit`, or `enroll.before_commit:3` for the third
+ * time it is reached), the process kills itself there with SIGKILL. Without it, nothing happens.
+ */
+export function crashPoint(name: string): void {
+  if (target === undefined || target.name !== name) return;
+  target.left -= 1;
+  if (target.left <= 0) process.kill(process.pid, 'SIGKILL');
+}
+
+function readTarget(text: string | undefined): { readonly name: string; left: number } | undefined {
+  if (text === undefined || text === '') return undefined;
+  const [name = '', times = '1'] = text.split(':');
+  return { name, left: Number.parseInt(times, 10) || 1 };
+}
+
+const target = readTarget(process.env['SIDEKEY_CRASH_AT']);
