@@ -4,7 +4,7 @@
  * time it is reached), the process kills itself there with SIGKILL. Without it, nothing happens.
  */
 export function crashPoint(name: string): void {
-  if (target === undefined || target.name !== name) return;
+  if (target?.name !== name) return;
   target.left -= 1;
   if (target.left <= 0) process.kill(process.pid, 'SIGKILL');
 }

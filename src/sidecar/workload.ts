@@ -69,6 +69,7 @@ function statusOf(identity: LocalIdentity, services: WorkloadServices): Identity
     notBefore: leaf.notBefore,
     notAfter: leaf.notAfter,
     certificates: identity.credential.certificates.map((der) => Buffer.from(der)),
+    enrolment: undefined,
   };
 }
 
