@@ -32,7 +32,10 @@ export interface Schema {
 export type Row<Table extends keyof Schema> = Selectable<Schema[Table]>;
 export type NewRow<Table extends keyof Schema> = Insertable<Schema[Table]>;
 
-/** Single values: `schema_version` (text), `epoch` (8 hex digits), `trust_domain`, `created_at`. */
+/**
+ * Single values: `schema_version` (text), `epoch` (8 hex digits), `trust_domain`, `created_at`,
+ * `ticket_keys_not_before` (ms, once ordered).
+ */
 export interface MetaTable {
   name: string;
   value: string;
@@ -221,6 +224,8 @@ export interface CaGenerationTable {
   state: CaState;
   /** Counts transitions. */
   state_version: number;
+  /** Number of the first trust bundle that has it; null: none yet, or of a kind that is in none. */
+  published_in: number | null;
   not_before: number;
   not_after: number;
   created_at: number;
@@ -275,8 +280,18 @@ export interface CrlTable {
   der: Uint8Array;
 }
 
+/**
+ * `authority_keys` is for replicas alone: a generation or token key has changed its state, and what
+ * they sign with and accept has to be read again.
+ */
 export type FeedType =
-  'certificate_revoked' | 'agent_revoked' | 'bundle' | 'campaign' | 'tls_policy';
+  | 'certificate_revoked'
+  | 'agent_revoked'
+  | 'bundle'
+  | 'campaign'
+  | 'ticket_keys'
+  | 'authority_keys'
+  | 'tls_policy';
 
 /** What hosts follow. No gaps, in the order of commits. */
 export interface FeedTable {
@@ -288,12 +303,14 @@ export interface FeedTable {
   at: number;
 }
 
-/** A reissue of everything signed by `issuer`, spread over a window. */
+/** A reissue of everything below the CA generation `issuer`, spread over a window. */
 export interface CampaignTable {
   id: Uint8Array;
   issuer: Uint8Array;
   started_at: number;
   window_ms: number;
+  /** Certificates to be replaced, when it began. */
+  total: number;
   finished_at: number | null;
   why: string;
 }
@@ -349,5 +366,9 @@ export interface ReplicaTable {
   heartbeat_at: number;
   /** Number of the issuing CA it signs with. */
   issuing_generation: number;
+  /** JSON list of hex ids: CA generations and token keys whose private keys it has tried and can use. */
+  usable_keys: string;
+  /** How far its clock is behind the furthest of all replicas, ms; 0 or less. */
+  clock_offset_ms: number;
   feed_seq: number;
 }
