@@ -1,263 +1,30 @@
-import {
-  connect as connectHttp2,
-  constants,
-  type ClientHttp2Session,
-  type ClientHttp2Stream,
-  type IncomingHttpHeaders,
-} from 'node:http2';
-import { connect as connectSocket, type Socket } from 'node:net';
-import { asError, OffloadError, OffloadErrorCode } from './errors.ts';
-import { frameMessage, MessageReader } from './grpc-framing.ts';
+import { connect, type Socket } from 'node:net';
+import { GrpcChannel as Channel } from '../rpc/client/grpc-channel.ts';
+import { OffloadError, OffloadErrorCode } from './errors.ts';
 import type { SidecarAddress } from './sidecar-address.ts';
 
-/** Status a call ended with, by gRPC's numbers. */
-export const GrpcStatus = {
-  ok: 0,
-  cancelled: 1,
-  invalidArgument: 3,
-  deadlineExceeded: 4,
-  notFound: 5,
-  permissionDenied: 7,
-  resourceExhausted: 8,
-  failedPrecondition: 9,
-  unimplemented: 12,
-  internal: 13,
-  unavailable: 14,
-  unauthenticated: 16,
-} as const;
+export type { GrpcCall, GrpcCallEvents } from '../rpc/client/grpc-channel.ts';
+export { GrpcStatus, type GrpcStatusAdvice, GrpcStatusError } from '../rpc/client/grpc-status.ts';
 
-/** What our sidecar adds to a status that is not OK. */
-export interface GrpcStatusAdvice {
-  /** Stable identifier for programs. */
-  readonly reason?: string | undefined;
-  readonly retryAfterMs?: number | undefined;
-  readonly handshakeId?: string | undefined;
-}
-
-/** A call ended; `code` 0 is an end in order. */
-export class GrpcStatusError extends Error {
-  override readonly name = 'GrpcStatusError';
-  readonly code: number;
-  readonly details: string;
-  readonly advice: GrpcStatusAdvice;
-
-  constructor(code: number, details: string, options?: ErrorOptions & GrpcStatusAdvice) {
-    super(`gRPC status ${String(code)}${details === '' ? '' : `: ${details}`}`, options);
-    this.code = code;
-    this.details = details;
-    this.advice = {
-      reason: options?.reason,
-      retryAfterMs: options?.retryAfterMs,
-      handshakeId: options?.handshakeId,
-    };
-  }
-}
-
-export interface GrpcCallEvents {
-  /** One message; the receiver may overwrite it. */
-  message(bytes: Uint8Array): void;
-  /** Once, last; also after {@link GrpcCall.cancel}. */
-  end(status: GrpcStatusError): void;
-}
-
-export interface GrpcCall {
-  send(message: Uint8Array): void;
-  /** No more messages from us. */
-  endSending(): void;
-  cancel(): void;
-}
-
-/**
- * gRPC to one sidecar over one HTTP/2 connection, which is made when needed and again when lost.
- * A thin client on `node:http2`: setting a call up costs the application less than half of what a
- * general gRPC library takes, and the connection can be told not to keep the process alive.
- */
-export class GrpcChannel {
-  readonly #address: SidecarAddress;
-  #session: ClientHttp2Session | undefined;
-  #opening: Promise<ClientHttp2Session> | undefined;
-  #users = 0;
-  #closed = false;
-
+/** gRPC to one sidecar; fails with the socket's errors, and `ERR_OFFLOAD_CLOSED` after its end. */
+export class GrpcChannel extends Channel {
   constructor(address: SidecarAddress) {
-    this.#address = address;
-  }
-
-  /**
-   * Starts a call. Rejects with the socket's error if the sidecar cannot be reached; everything
-   * later comes as a status.
-   */
-  async call(
-    path: string,
-    metadata: Readonly<Record<string, string>>,
-    events: GrpcCallEvents,
-  ): Promise<GrpcCall> {
-    const session = this.#usable(this.#session) ?? (await this.#open());
-    const stream = session.request({
-      [constants.HTTP2_HEADER_METHOD]: 'POST',
-      [constants.HTTP2_HEADER_PATH]: path,
-      [constants.HTTP2_HEADER_SCHEME]: 'http',
-      [constants.HTTP2_HEADER_AUTHORITY]: 'sidecar',
-      [constants.HTTP2_HEADER_CONTENT_TYPE]: 'application/grpc',
-      [constants.HTTP2_HEADER_TE]: 'trailers',
-      ...metadata,
-    });
-    return followCall(stream, events);
-  }
-
-  /** While held, the connection keeps the process alive; each hold is given back by `release`. */
-  hold(): void {
-    this.#users += 1;
-    if (this.#users === 1) this.#session?.ref();
-  }
-
-  release(): void {
-    this.#users -= 1;
-    if (this.#users === 0) this.#session?.unref();
-  }
-
-  /** Ends the connection with all calls on it; resolves when it is gone. */
-  async close(): Promise<void> {
-    this.#closed = true;
-    const session = this.#session;
-    this.#session = undefined;
-    if (session === undefined || session.destroyed) return;
-    await new Promise<void>((resolve) => {
-      session.once('close', resolve);
-      session.destroy();
+    super({
+      connect: () => openSocket(address),
+      closedError: () =>
+        new OffloadError(OffloadErrorCode.closed, 'this offload was closed', { phase: 'sidecar' }),
+      peer: 'sidecar',
     });
   }
-
-  #usable(session: ClientHttp2Session | undefined): ClientHttp2Session | undefined {
-    return session === undefined || session.closed || session.destroyed ? undefined : session;
-  }
-
-  #open(): Promise<ClientHttp2Session> {
-    if (this.#closed) return Promise.reject(channelClosed());
-    this.#opening ??= this.#connect().finally(() => {
-      this.#opening = undefined;
-    });
-    return this.#opening;
-  }
-
-  async #connect(): Promise<ClientHttp2Session> {
-    const socket = await openSocket(this.#address);
-    if (this.#closed) {
-      socket.destroy();
-      throw channelClosed();
-    }
-    const session = connectHttp2('http://sidecar', { createConnection: () => socket });
-    // Calls learn by their own end that the connection broke.
-    session.on('error', () => undefined);
-    session.on('close', () => {
-      this.#forget(session);
-    });
-    // A sidecar that is shutting down finishes what it has; what is new goes to its successor.
-    session.on('goaway', () => {
-      this.#forget(session);
-    });
-    this.#session = session;
-    if (this.#users === 0) session.unref();
-    return session;
-  }
-
-  #forget(session: ClientHttp2Session): void {
-    if (this.#session === session) this.#session = undefined;
-  }
-}
-
-function channelClosed(): OffloadError {
-  return new OffloadError(OffloadErrorCode.closed, 'this offload was closed', { phase: 'sidecar' });
 }
 
 function openSocket(address: SidecarAddress): Promise<Socket> {
   return new Promise((resolve, reject) => {
-    const socket = connectSocket(address);
+    const socket = connect(address);
     socket.once('error', reject);
     socket.once('connect', () => {
       socket.off('error', reject);
       resolve(socket);
     });
   });
-}
-
-function followCall(stream: ClientHttp2Stream, events: GrpcCallEvents): GrpcCall {
-  const reader = new MessageReader();
-  let status: GrpcStatusError | undefined;
-  stream.on('response', (headers: IncomingHttpHeaders) => {
-    status ??= statusOf(headers) ?? refusedResponse(headers);
-  });
-  stream.on('trailers', (headers: IncomingHttpHeaders) => {
-    status ??= statusOf(headers);
-  });
-  stream.on('data', (chunk: Buffer) => {
-    try {
-      for (const message of reader.push(chunk)) events.message(message);
-    } catch (error) {
-      status ??= new GrpcStatusError(GrpcStatus.internal, asError(error).message, { cause: error });
-      stream.close(constants.NGHTTP2_CANCEL);
-    }
-  });
-  // The sidecar has said all it will: nothing we could still send would be read.
-  stream.on('end', () => stream.end());
-  stream.on('error', (error: Error) => {
-    status ??= new GrpcStatusError(GrpcStatus.unavailable, error.message, { cause: error });
-  });
-  stream.on('close', () => {
-    events.end(status ?? new GrpcStatusError(GrpcStatus.unavailable, lostBy(stream.rstCode)));
-  });
-  return {
-    send: (message) => {
-      if (stream.writable) stream.write(frameMessage(message));
-    },
-    endSending: () => {
-      stream.end();
-    },
-    cancel: () => {
-      stream.close(constants.NGHTTP2_CANCEL);
-    },
-  };
-}
-
-function lostBy(rstCode: number | undefined): string {
-  return rstCode === undefined || rstCode === constants.NGHTTP2_NO_ERROR
-    ? 'connection to the sidecar was lost'
-    : `call was reset with HTTP/2 error ${String(rstCode)}`;
-}
-
-function statusOf(headers: IncomingHttpHeaders): GrpcStatusError | undefined {
-  const code = headers['grpc-status'];
-  if (typeof code !== 'string' || !/^\d{1,3}$/.test(code)) return undefined;
-  const message = headers['grpc-message'];
-  return new GrpcStatusError(Number(code), typeof message === 'string' ? decoded(message) : '', {
-    reason: textOf(headers['sidekey-reason']),
-    retryAfterMs: Number(textOf(headers['sidekey-retry-after-ms']) ?? 0) || undefined,
-    handshakeId: textOf(headers['sidekey-handshake-id']),
-  });
-}
-
-function textOf(header: string | string[] | undefined): string | undefined {
-  return typeof header === 'string' ? header : undefined;
-}
-
-function refusedResponse(headers: IncomingHttpHeaders): GrpcStatusError | undefined {
-  const { ':status': httpStatus, 'content-type': contentType = '' } =
-    headers as IncomingHttpHeaders & {
-      readonly ':status'?: number;
-    };
-  if (httpStatus === 200 && contentType.startsWith('application/grpc')) return undefined;
-  return new GrpcStatusError(
-    GrpcStatus.unavailable,
-    `not a gRPC server: HTTP status ${String(httpStatus)}, content type "${contentType}"`,
-  );
-}
-
-/** Percent-encoding of `grpc-message`; taken as it is if it is not well-formed. */
-function decoded(message: string): string {
-  try {
-    return decodeURIComponent(message);
-  } catch (error) {
-    if (error instanceof URIError) return message;
-    throw error;
-  }
 }

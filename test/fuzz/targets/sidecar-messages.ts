@@ -1,5 +1,5 @@
 import { SessionResp } from '../../../src/gen/s2a/proto/s2a.ts';
-import { frameMessage, MessageReader } from '../../../src/offload/grpc-framing.ts';
+import { frameMessage, MessageReader } from '../../../src/rpc/client/grpc-framing.ts';
 import { OffloadError } from '../../../src/offload/errors.ts';
 import { checkSession } from '../../../src/offload/session.ts';
 import { decodeResponse, encodeRequest } from '../../../src/offload/sidecar-codec.ts';

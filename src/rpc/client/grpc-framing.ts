@@ -1,4 +1,4 @@
-import { concat, wipe } from '../bytes/bytes.ts';
+import { concat, wipe } from '../../bytes/bytes.ts';
 
 /**
  * gRPC's length-prefixed messages over HTTP/2 DATA frames: one byte of flags, four of length, the
@@ -16,7 +16,12 @@ export function frameMessage(message: Uint8Array): Uint8Array {
 
 /** Cuts received bytes into messages. */
 export class MessageReader {
+  readonly #maxMessageBytes: number;
   #pending: Uint8Array = noBytes;
+
+  constructor(maxMessageBytes = defaultMaxMessageBytes) {
+    this.#maxMessageBytes = maxMessageBytes;
+  }
 
   /**
    * Messages completed by `bytes`, as views: whoever uses them may overwrite them. What was copied
@@ -31,7 +36,7 @@ export class MessageReader {
       wipe(this.#pending, bytes);
     }
     for (;;) {
-      const size = frameSize(rest);
+      const size = frameSize(rest, this.#maxMessageBytes);
       if (size === undefined || rest.length < size) break;
       messages.push(rest.subarray(prefixBytes, size));
       rest = rest.subarray(size);
@@ -42,7 +47,7 @@ export class MessageReader {
   }
 }
 
-function frameSize(bytes: Uint8Array): number | undefined {
+function frameSize(bytes: Uint8Array, maxMessageBytes: number): number | undefined {
   if (bytes.length < prefixBytes) return undefined;
   if (bytes[0] !== 0) throw new Error('message is compressed');
   const length = new DataView(bytes.buffer, bytes.byteOffset).getUint32(1);
@@ -51,6 +56,6 @@ function frameSize(bytes: Uint8Array): number | undefined {
 }
 
 const prefixBytes = 5;
-/** A result with two long chains is below 64 KiB. */
-const maxMessageBytes = 1_048_576;
+/** A handshake's result with two long chains is below 64 KiB. */
+const defaultMaxMessageBytes = 1_048_576;
 const noBytes = new Uint8Array();

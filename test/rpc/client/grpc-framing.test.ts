@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { frameMessage, MessageReader } from '../../src/offload/grpc-framing.ts';
+import { frameMessage, MessageReader } from '../../../src/rpc/client/grpc-framing.ts';
 
 describe('MessageReader', () => {
   const messages = [Buffer.from('first'), Buffer.alloc(0), Buffer.alloc(70_000, 'x')];
