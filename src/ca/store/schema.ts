@@ -262,9 +262,14 @@ export interface RevocationTable {
   reason: string;
   at: number;
   by: string;
+  /**
+   * The feed entry that says it; the certificates of a revoked agent share the agent's. 0 for tokens
+   * and batches, which hosts need not hear of.
+   */
   feed_seq: number;
-  /** Of kind `certificate`: which CA's CRL lists it and until when; null otherwise. */
+  /** Of kind `certificate`: which CA's CRL lists it; null otherwise. */
   issuer: Uint8Array | null;
+  /** When the certificate, or the last certificate of the agent, ends anyway; null otherwise. */
   not_after: number | null;
 }
 
@@ -282,11 +287,13 @@ export interface CrlTable {
 
 /**
  * `authority_keys` is for replicas alone: a generation or token key has changed its state, and what
- * they sign with and accept has to be read again.
+ * they sign with and accept has to be read again. `agent_state` is for the replica that agent is
+ * connected to, which tells that agent only.
  */
 export type FeedType =
   | 'certificate_revoked'
   | 'agent_revoked'
+  | 'agent_state'
   | 'bundle'
   | 'campaign'
   | 'ticket_keys'
