@@ -14,6 +14,11 @@ export interface Transaction {
   readonly queries: Queries;
   /** The moment of this transaction, ms since 1970; never before that of an earlier one. */
   readonly now: number;
+  /**
+   * Whether rows can be locked (PostgreSQL): `query.$if(transaction.rowLocks, (q) => q.forUpdate())`.
+   * Always in the order token, agent, counter, and by id within each. SQLite has one writer at a time.
+   */
+  readonly rowLocks: boolean;
   /** Appends to the audit log. */
   audit(entry: AuditEntry): void;
   /** Appends to the feed; answers the entry's number. */
