@@ -1,0 +1,10 @@
+export type {
+  CampaignStatus,
+  Gate,
+  Laggard,
+  Rotation,
+  RotationGeneration,
+  RotationRequest,
+  RotationStatus,
+} from './rotation.ts';
+export type { RotationKind, RotationStep } from './steps.ts';
