@@ -18,6 +18,8 @@ export const OffloadErrorCode = {
   truncated: 'ERR_OFFLOAD_TRUNCATED',
   /** The peer ended an established connection with a fatal alert. */
   peerAlert: 'ERR_OFFLOAD_PEER_ALERT',
+  /** The peer's certificate was revoked while the connection was in use. */
+  peerRevoked: 'ERR_OFFLOAD_PEER_REVOKED',
   /** A record of the peer broke a rule of the protocol. */
   record: 'ERR_OFFLOAD_RECORD',
   /** So many records were protected with one key that the connection has to be replaced. */

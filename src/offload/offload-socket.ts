@@ -135,6 +135,19 @@ export class OffloadSocket extends TlsSurface {
     return super.destroy(error);
   }
 
+  /** Ends the connection because its peer is not to be trusted any more; the peer is told. */
+  closeRevoked(reason: string): void {
+    if (this.#state.tag !== 'Established') return;
+    this.#fail(
+      'certificate_revoked',
+      new OffloadError(
+        OffloadErrorCode.peerRevoked,
+        `certificate of ${this.peerIdentity ?? 'the peer'} was revoked${reason === '' ? '' : `: ${reason}`}`,
+        { phase: 'data', reason: 'certificate_revoked', handshakeId: this.handshakeId },
+      ),
+    );
+  }
+
   override _read(): void {
     if (this.#state.tag === 'Established') this.raw.resume();
   }
@@ -167,6 +180,7 @@ export class OffloadSocket extends TlsSurface {
         state.abort.abort(error ?? disconnected());
         break;
       case 'Established':
+        this.#options.handshaker.livePeers.remove(this);
         if (error === null) this.#sayGoodbye(state);
         state.free();
         break;
@@ -244,6 +258,7 @@ export class OffloadSocket extends TlsSurface {
     wipe(...keys);
     this.#state = { tag: 'Established', ...layer };
     this.adopt(facts, this.#options.servername);
+    this.#options.handshaker.livePeers.add(this);
     const refusal = this.#options.checkPeer?.(this);
     if (refusal !== undefined) {
       this.#fail('access_denied', refusal);

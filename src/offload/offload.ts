@@ -6,7 +6,6 @@ import { connect, type ConnectOptions } from './connect.ts';
 import { readEnvironment } from './environment.ts';
 import { OffloadError, OffloadErrorCode } from './errors.ts';
 import { GrpcChannel, GrpcStatus, GrpcStatusError } from './grpc-channel.ts';
-import { Handshaker, sidecarProblem } from './handshaker.ts';
 import {
   connectHttp2,
   createHttp2Server,
@@ -17,9 +16,12 @@ import {
 import { createHttpServer, type HttpServerOptions } from './http-server.ts';
 import { OffloadHttpsAgent, type HttpsAgentOptions } from './https-agent.ts';
 import { type IdentityList, listIdentities } from './identity-status.ts';
+import { LivePeers } from './live-peers.ts';
 import type { OffloadSocket } from './offload-socket.ts';
+import { RevocationWatch } from './revocation-watch.ts';
 import { OffloadServer, type ServerOptions } from './server.ts';
 import { type OffloadOptions, type OffloadSettings, resolveSettings } from './settings.ts';
+import { SidecarHandshaker, sidecarProblem } from './sidecar-handshaker.ts';
 import {
   createUndiciConnector,
   type UndiciConnector,
@@ -40,13 +42,16 @@ export function createOffload(options: OffloadOptions = {}): Offload {
 export class Offload {
   readonly #settings: OffloadSettings;
   readonly #channel: GrpcChannel;
-  readonly #handshaker: Handshaker;
+  readonly #handshaker: SidecarHandshaker;
+  readonly #revocations: RevocationWatch;
 
   /** Use {@link createOffload}. */
   constructor(settings: OffloadSettings) {
     this.#settings = settings;
     this.#channel = new GrpcChannel(settings.address);
-    this.#handshaker = new Handshaker(this.#channel, settings.token, settings);
+    const livePeers = new LivePeers();
+    this.#handshaker = new SidecarHandshaker(this.#channel, settings.token, settings, livePeers);
+    this.#revocations = new RevocationWatch(this.#channel, settings.token, livePeers);
   }
 
   /** As `tls.connect`; `onSecure` is called on `secureConnect`. */
@@ -127,15 +132,17 @@ export class Offload {
   }
 
   /** Handshakes that run now, and that wait for their turn. */
-  get load(): Handshaker['load'] {
+  get load(): SidecarHandshaker['load'] {
     return this.#handshaker.load;
   }
 
   /**
    * Ends the connection to the sidecar. Handshakes under way fail; connections that are established
-   * are not touched. What is started later fails too.
+   * are not touched, and not ended any more when their peer is revoked. What is started later fails
+   * too.
    */
   close(): Promise<void> {
+    this.#revocations.close();
     this.#handshaker.close();
     return this.#channel.close();
   }
