@@ -1,0 +1,16 @@
+/** The small differences between rows of the store and messages. */
+
+export function bytes(value: Uint8Array | null | undefined): Buffer {
+  return value === null || value === undefined ? Buffer.alloc(0) : Buffer.from(value);
+}
+
+export function moment(value: number | null | undefined): Date | undefined {
+  return value === null || value === undefined ? undefined : new Date(value);
+}
+
+/** A JSON map of strings, as columns `properties` hold it. */
+export function stringMap(json: string): Record<string, string> {
+  const value: unknown = JSON.parse(json);
+  if (typeof value !== 'object' || value === null) return {};
+  return Object.fromEntries(Object.entries(value).map(([name, text]) => [name, String(text)]));
+}
