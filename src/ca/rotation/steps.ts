@@ -29,6 +29,8 @@ export type RotationStep =
 export type GateName =
   /** Every live replica has used the key for a trial signature. */
   | 'replicas'
+  /** Every live replica signs with, and shows itself with, what is to sign now. */
+  | 'replicas_moved'
   /** Every live host has acknowledged a trust bundle that has the generation. */
   | 'acknowledged'
   /** No live certificate depends on it. */
@@ -74,8 +76,8 @@ const open = { root: [], issuing: [], enrolment: [], token: [] } as const;
 /** Token keys have no states between made and signing, and die with the last token they signed. */
 const notTokens = { ...open, token: undefined } as const;
 const drained = {
-  root: ['certificates', 'acknowledged', 'bundle_files'],
-  issuing: ['certificates', 'acknowledged'],
+  root: ['certificates', 'acknowledged', 'replicas_moved', 'bundle_files'],
+  issuing: ['certificates', 'acknowledged', 'replicas_moved'],
   enrolment: ['certificates'],
 } as const;
 
@@ -128,7 +130,7 @@ export const stepRules: readonly StepRule[] = [
     step: 'destroy',
     from: 'retired',
     to: 'destroyed',
-    gates: { root: [], issuing: ['last_crl'], enrolment: [], token: [] },
+    gates: { root: ['last_crl'], issuing: ['last_crl'], enrolment: [], token: [] },
   },
   { step: 'destroy', from: 'aborted', to: 'destroyed', gates: open },
 ];
