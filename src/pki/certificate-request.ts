@@ -1,4 +1,4 @@
-import { createPublicKey, type KeyObject } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
 import { isAcceptableKey } from '../crypto/signatures.ts';
 import { CertificateError } from './certificate-error.ts';
 import { DerError, type DerReader, readWhole, Tag } from './der.ts';
@@ -13,7 +13,7 @@ import {
 } from './general-names.ts';
 import { encodeExtension, exportPublicKeyInfo, usableKind } from './issue-certificate.ts';
 import { EXTENSION_REQUEST_OID, ExtensionOid, oidKey } from './oids.ts';
-import { parsePublicKeyInfo } from './public-key-info.ts';
+import { importPublicKeyInfo, parsePublicKeyInfo, type PublicKeyInfo } from './public-key-info.ts';
 import {
   algorithmOfScheme,
   defaultScheme,
@@ -25,6 +25,8 @@ import {
 /** A request whose sender proved to hold the private key. Names in it are wishes, not facts. */
 export interface CertificateRequest {
   readonly publicKey: KeyObject;
+  /** DER `SubjectPublicKeyInfo`, a view of the request. */
+  readonly publicKeyInfo: Uint8Array;
   /** DER name. */
   readonly subject: Uint8Array;
   readonly subjectAltNames: GeneralNames;
@@ -113,7 +115,7 @@ function readRequest(bytes: Uint8Array): CertificateRequest {
   const subjectAltNames = readAttributes(reader.enter(Tag.contextConstructed(0)));
   reader.end();
   const publicKey = verifiedKey(publicKeyInfo, scheme, info, signature);
-  return { publicKey, subject, subjectAltNames };
+  return { publicKey, publicKeyInfo, subject, subjectAltNames };
 }
 
 function readAttributes(attributes: DerReader): GeneralNames {
@@ -139,8 +141,9 @@ function verifiedKey(
   info: Uint8Array,
   signature: Uint8Array,
 ): KeyObject {
-  const { keyKind } = parsePublicKeyInfo(publicKeyInfo);
-  const publicKey = keyKind === undefined ? undefined : importKey(publicKeyInfo);
+  const keyInfo = parsePublicKeyInfo(publicKeyInfo);
+  const { keyKind } = keyInfo;
+  const publicKey = keyKind === undefined ? undefined : importKey(keyInfo);
   if (keyKind === undefined || publicKey === undefined || !isAcceptableKey(publicKey)) {
     throw refuse('unsupported_public_key', 'the key in the request is of a kind we do not use');
   }
@@ -154,9 +157,9 @@ function verifiedKey(
   return publicKey;
 }
 
-function importKey(publicKeyInfo: Uint8Array): KeyObject | undefined {
+function importKey(info: PublicKeyInfo): KeyObject | undefined {
   try {
-    return createPublicKey({ key: Buffer.from(publicKeyInfo), format: 'der', type: 'spki' });
+    return importPublicKeyInfo(info);
   } catch {
     // Points off the curve and the like: OpenSSL's account adds nothing for the sender.
     return undefined;

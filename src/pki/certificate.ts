@@ -1,4 +1,4 @@
-import { createPublicKey, type KeyObject } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
 import { equal } from '../bytes/bytes.ts';
 import { hash } from '../crypto/hash.ts';
 import type { KeyKind } from '../crypto/keys.ts';
@@ -14,7 +14,7 @@ import {
   readCertificateExtensions,
 } from './extensions.ts';
 import { type GeneralNames, noNames } from './general-names.ts';
-import { parsePublicKeyInfo, type PublicKeyInfo } from './public-key-info.ts';
+import { importPublicKeyInfo, parsePublicKeyInfo, type PublicKeyInfo } from './public-key-info.ts';
 import { schemeOfAlgorithm } from './signature-algorithm.ts';
 
 /**
@@ -231,11 +231,7 @@ function readExtensions(reader: DerReader, version: number): CertificateExtensio
 
 function importPublicKey(certificate: Certificate): KeyObject {
   try {
-    return createPublicKey({
-      key: Buffer.from(certificate.publicKeyInfo),
-      format: 'der',
-      type: 'spki',
-    });
+    return importPublicKeyInfo(parsePublicKeyInfo(certificate.publicKeyInfo));
   } catch (error) {
     throw new CertificateError(
       'unsupported_certificate',

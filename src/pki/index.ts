@@ -21,12 +21,22 @@ export type { BasicConstraints, KeyUsage, NameConstraints } from './extensions.t
 export type { GeneralNames } from './general-names.ts';
 export { isHostName, matchesDnsName, matchesIpAddress, parseIpAddress } from './host-name.ts';
 export {
+  type CertificateMold,
+  createCertificateMold,
+  type MoldContent,
+  type MoldedCertificate,
+} from './certificate-mold.ts';
+export {
+  type CertificateContent,
   type CertificateIssuer,
   type CertificateTemplate,
+  encodeToBeSigned,
   generateSerialNumber,
   issueCertificate,
+  joinSignature,
   keyIdentifier,
 } from './issue-certificate.ts';
+export { type Distribution, encodeDistribution } from './issue-distribution.ts';
 export { type CrlTemplate, type CrlTemplateEntry, issueCrl } from './issue-crl.ts';
 export {
   type OcspCertificateId,

@@ -19,12 +19,16 @@ export interface CertificateIssuer {
 }
 
 /** What a certificate is to say. Nothing is copied from a request but, by the caller, its key. */
-export interface CertificateTemplate {
+export interface CertificateTemplate extends CertificateContent {
+  readonly issuer: CertificateIssuer;
+}
+
+/** A certificate as far as it can be told without the issuer's key. */
+export interface CertificateContent {
   /** DER name, see `encodeName`; absent: empty, which makes the alternative names critical. */
   readonly subject?: Uint8Array;
   readonly subjectAltNames?: Partial<GeneralNames>;
   readonly publicKey: KeyObject;
-  readonly issuer: CertificateIssuer;
   /** Big-endian, positive, at most 20 bytes; absent: 16 random bytes. */
   readonly serialNumber?: Uint8Array;
   readonly notBefore: Date;
@@ -42,6 +46,8 @@ export interface CertificateTemplate {
     readonly permitted?: Partial<GeneralNames>;
     readonly excluded?: Partial<GeneralNames>;
   };
+  /** Further extensions, encoded, such as those of `encodeDistribution`. */
+  readonly extensions?: readonly Uint8Array[];
   /** TLS number; absent: by the issuer's key. */
   readonly signatureScheme?: number;
 }
@@ -54,29 +60,52 @@ export interface CertificateTemplate {
  * Throws `RangeError` for a template that cannot be encoded, `TypeError` for keys we do not use.
  */
 export function issueCertificate(template: CertificateTemplate): Uint8Array {
-  const { issuer, publicKey, subject = emptyName } = template;
+  const { issuer } = template;
+  const scheme = template.signatureScheme ?? defaultScheme(usableKind(issuer.privateKey));
+  const tbs = encodeToBeSigned(template, issuer.certificate, scheme);
+  return joinSignature(tbs, scheme, signIssued(issuer.privateKey, scheme, tbs));
+}
+
+/**
+ * The first half of {@link issueCertificate}, for keys that are elsewhere: what is to be signed under
+ * `scheme` (TLS number). Without an issuer the certificate is its own. Throws as `issueCertificate`.
+ */
+export function encodeToBeSigned(
+  content: CertificateContent,
+  issuer: Certificate | undefined,
+  scheme: number,
+): Uint8Array {
+  const { publicKey, subject = emptyName } = content;
   const publicKeyInfo = exportPublicKeyInfo(publicKey);
-  if (!(template.notBefore.getTime() <= template.notAfter.getTime())) {
+  if (!(content.notBefore.getTime() <= content.notAfter.getTime())) {
     throw new RangeError('a certificate ends before it begins');
   }
-  const scheme = template.signatureScheme ?? defaultScheme(usableKind(issuer.privateKey));
-  return assembleCertificate(
+  return encodeTbs(
     {
-      serialNumber: template.serialNumber ?? generateSerialNumber(),
-      issuer: issuer.certificate?.subject ?? subject,
-      notBefore: template.notBefore,
-      notAfter: template.notAfter,
+      serialNumber: content.serialNumber ?? generateSerialNumber(),
+      issuer: issuer?.subject ?? subject,
+      notBefore: content.notBefore,
+      notAfter: content.notAfter,
       subject,
       publicKeyInfo,
       extensions: [
-        ...constraintExtensions(template),
-        ...nameExtensions(template, subject),
-        ...keyIdExtensions(template, publicKeyInfo),
+        ...constraintExtensions(content),
+        ...nameExtensions(content, subject),
+        ...keyIdExtensions(issuer, publicKeyInfo),
+        ...(content.extensions ?? []),
       ],
     },
-    scheme,
-    issuer.privateKey,
+    algorithmOfScheme(scheme),
   );
+}
+
+/** The second half: what was to be signed, its algorithm, and the signature. Also for CRLs and requests. */
+export function joinSignature(
+  toBeSigned: Uint8Array,
+  scheme: number,
+  signature: Uint8Array,
+): Uint8Array {
+  return der.sequence(toBeSigned, algorithmOfScheme(scheme), der.bitString(signature));
 }
 
 /** A positive serial number of 16 bytes, 126 of its bits random (CA/B BR 7.1 asks for 64). */
@@ -104,23 +133,15 @@ export function assembleCertificate(
   scheme: number,
   issuerKey: KeyObject,
 ): Uint8Array {
-  const { serialNumber } = fields;
-  if (serialNumber.length > 20 || !serialNumber.some((byte) => byte !== 0)) {
-    throw new RangeError('a serial number is positive and at most 20 bytes long');
-  }
-  const algorithm = algorithmOfScheme(scheme);
-  const tbs = der.sequence(
-    der.explicit(0, der.integer(2)),
-    der.unsignedInteger(serialNumber),
-    algorithm,
-    fields.issuer,
-    der.sequence(der.time(fields.notBefore), der.time(fields.notAfter)),
-    fields.subject,
-    fields.publicKeyInfo,
-    ...(fields.extensions.length > 0 ? [der.explicit(3, der.sequence(...fields.extensions))] : []),
-  );
-  return der.sequence(tbs, algorithm, der.bitString(signIssued(issuerKey, scheme, tbs)));
+  const tbs = encodeTbs(fields, algorithmOfScheme(scheme));
+  return joinSignature(tbs, scheme, signIssued(issuerKey, scheme, tbs));
 }
+
+/** The part of a certificate's content that says what its key may be used for. */
+export type ConstraintContent = Pick<
+  CertificateContent,
+  'isCa' | 'pathLength' | 'nameConstraints' | 'extendedKeyUsage' | 'keyUsage'
+>;
 
 /** One `Extension`. */
 export function encodeExtension(oid: string, critical: boolean, value: Uint8Array): Uint8Array {
@@ -158,7 +179,28 @@ export function usableKind(key: KeyObject): KeyKind {
   return kind;
 }
 
-function constraintExtensions(template: CertificateTemplate): Uint8Array[] {
+function encodeTbs(fields: RawCertificate, algorithm: Uint8Array): Uint8Array {
+  checkSerialNumber(fields.serialNumber);
+  return der.sequence(
+    der.explicit(0, der.integer(2)),
+    der.unsignedInteger(fields.serialNumber),
+    algorithm,
+    fields.issuer,
+    der.sequence(der.time(fields.notBefore), der.time(fields.notAfter)),
+    fields.subject,
+    fields.publicKeyInfo,
+    ...(fields.extensions.length > 0 ? [der.explicit(3, der.sequence(...fields.extensions))] : []),
+  );
+}
+
+/** Throws `RangeError` for what cannot be a serial number (RFC 5280 §4.1.2.2). */
+export function checkSerialNumber(serialNumber: Uint8Array): void {
+  if (serialNumber.length > 20 || !serialNumber.some((byte) => byte !== 0)) {
+    throw new RangeError('a serial number is positive and at most 20 bytes long');
+  }
+}
+
+export function constraintExtensions(template: ConstraintContent): Uint8Array[] {
   const { isCa = false, pathLength, nameConstraints, extendedKeyUsage = [] } = template;
   if (!isCa && (pathLength !== undefined || nameConstraints !== undefined)) {
     throw new RangeError('path length and name constraints are for CAs');
@@ -190,7 +232,10 @@ function constraintExtensions(template: CertificateTemplate): Uint8Array[] {
   return extensions;
 }
 
-function nameExtensions(template: CertificateTemplate, subject: Uint8Array): Uint8Array[] {
+export function nameExtensions(
+  template: Pick<CertificateContent, 'subjectAltNames'>,
+  subject: Uint8Array,
+): Uint8Array[] {
   const { subjectAltNames } = template;
   if (subjectAltNames === undefined) {
     if (subject.length === emptyName.length) throw new RangeError('a certificate without any name');
@@ -203,21 +248,30 @@ function nameExtensions(template: CertificateTemplate, subject: Uint8Array): Uin
   ];
 }
 
-function keyIdExtensions(template: CertificateTemplate, publicKeyInfo: Uint8Array): Uint8Array[] {
+function keyIdExtensions(issuer: Certificate | undefined, publicKeyInfo: Uint8Array): Uint8Array[] {
   const ownId = keyIdentifier(publicKeyInfo);
-  const { certificate } = template.issuer;
-  const issuerId =
-    certificate === undefined
-      ? ownId
-      : (certificate.subjectKeyId ?? keyIdentifier(certificate.publicKeyInfo));
   return [
-    encodeExtension(ExtensionOid.subjectKeyIdentifier, false, der.octetString(ownId)),
-    encodeExtension(ExtensionOid.authorityKeyIdentifier, false, encodeAuthorityKeyId(issuerId)),
+    encodeSubjectKeyId(ownId),
+    encodeAuthorityKeyIdExtension(issuer === undefined ? ownId : keyIdentifierOf(issuer)),
   ];
 }
 
+/** The key identifier of a CA, as those it signs refer to it. */
+export function keyIdentifierOf(issuer: Certificate): Uint8Array {
+  return issuer.subjectKeyId ?? keyIdentifier(issuer.publicKeyInfo);
+}
+
+/** Extensions of key identifiers. */
+export function encodeSubjectKeyId(keyId: Uint8Array): Uint8Array {
+  return encodeExtension(ExtensionOid.subjectKeyIdentifier, false, der.octetString(keyId));
+}
+
+export function encodeAuthorityKeyIdExtension(keyId: Uint8Array): Uint8Array {
+  return encodeExtension(ExtensionOid.authorityKeyIdentifier, false, encodeAuthorityKeyId(keyId));
+}
+
 function encodeNameConstraints(
-  constraints: NonNullable<CertificateTemplate['nameConstraints']>,
+  constraints: NonNullable<CertificateContent['nameConstraints']>,
 ): Uint8Array {
   const subtrees = (number: number, names: Partial<GeneralNames> | undefined) => {
     if (names === undefined) return [];

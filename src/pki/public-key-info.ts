@@ -1,3 +1,4 @@
+import { createPublicKey, type KeyObject } from 'node:crypto';
 import { equal } from '../bytes/bytes.ts';
 import type { KeyKind } from '../crypto/keys.ts';
 import { DerReader, readWhole, Tag } from './der.ts';
@@ -25,6 +26,37 @@ export function parsePublicKeyInfo(der: Uint8Array): PublicKeyInfo {
   const keyBits = reader.wholeBytes();
   reader.end();
   return { der, keyBits, keyKind: keyKindOf(algorithm, keyBits) };
+}
+
+/**
+ * Imports a key. OpenSSL 3 takes two to ten times as long for the DER of curve keys as for their
+ * coordinates, on which it makes the same checks. Throws what OpenSSL throws, such as for points off
+ * the curve.
+ */
+export function importPublicKeyInfo({ der, keyBits, keyKind }: PublicKeyInfo): KeyObject {
+  switch (keyKind) {
+    case 'ecdsa-p256':
+    case 'ecdsa-p384': {
+      const [x, y] = [1, 1 + (keyBits.length - 1) / 2].map((start) =>
+        base64url(keyBits.subarray(start, start + (keyBits.length - 1) / 2)),
+      );
+      const crv = keyKind === 'ecdsa-p256' ? 'P-256' : 'P-384';
+      return createPublicKey({ key: { kty: 'EC', crv, x, y }, format: 'jwk' });
+    }
+    case 'ed25519':
+      return createPublicKey({
+        key: { kty: 'OKP', crv: 'Ed25519', x: base64url(keyBits) },
+        format: 'jwk',
+      });
+    case 'rsa':
+    case 'rsa-pss':
+    case undefined:
+      return createPublicKey({ key: Buffer.from(der), format: 'der', type: 'spki' });
+  }
+}
+
+function base64url(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('base64url');
 }
 
 function keyKindOf(algorithm: Uint8Array, keyBits: Uint8Array): KeyKind | undefined {
