@@ -12,7 +12,8 @@ export interface AuthorityFacts {
   readonly stateDirectory: string | undefined;
   /** Where others get CRLs and OCSP answers; absent: nowhere. */
   readonly publicUrl: string | undefined;
-  readonly automaticRotation: boolean;
+  /** Why nothing is issued now; empty: it is. */
+  readonly problems: () => readonly string[];
   /** Listeners of this process, as they are now. */
   readonly listeners: () => readonly ListenerReport[];
 }

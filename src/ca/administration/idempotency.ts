@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { ServiceError } from '../../rpc/errors.ts';
 import type { Caller } from '../context.ts';
-import type { Transaction } from '../store/transaction.ts';
+import type { Queries, Transaction } from '../store/transaction.ts';
 
 /** A call that changes something, as it came. */
 export interface IdempotentCall {
@@ -15,46 +15,67 @@ export interface IdempotentCall {
 }
 
 /**
- * Does the work of a call once: repeated with the same key, the call is answered as the first time.
- * The key is written in the transaction of the change itself, so that either both are durable or
- * neither is.
+ * What a call was answered when it was made with this key before; `undefined`: it was not.
  *
- * Answers are kept; they may hold nothing secret.
- *
- * @throws ServiceError `INVALID_ARGUMENT` for a key that is unusable, or was used for something else
+ * @throws ServiceError `INVALID_ARGUMENT` for a key that is unusable, or was used for another request
  */
-export async function once(
-  transaction: Transaction,
+export async function earlierAnswer(
+  queries: Queries,
   call: IdempotentCall,
-  work: () => Promise<Uint8Array>,
-): Promise<Uint8Array> {
-  const { queries, now } = transaction;
-  const key = checkedKey(call.key);
-  const digest = createHash('sha256').update(`${call.method}\0`).update(call.request).digest();
+  now: number,
+): Promise<Uint8Array | undefined> {
+  const row = await queries
+    .selectFrom('idempotency')
+    .select(['request_digest', 'outcome'])
+    .where('caller', '=', call.caller.name)
+    .where('key', '=', checkedKey(call.key))
+    .where('expires_at', '>', now)
+    .executeTakeFirst();
+  if (row === undefined) return undefined;
+  if (Buffer.compare(row.request_digest, digestOf(call)) !== 0) {
+    throw new ServiceError(
+      'INVALID_ARGUMENT',
+      'idempotency_key_reused',
+      'this idempotency_key was used for another request',
+    );
+  }
+  const outcome: unknown = JSON.parse(row.outcome);
+  if (typeof outcome !== 'object' || outcome === null || !('answer' in outcome)) {
+    throw new TypeError('idempotency: a row without an answer');
+  }
+  return Buffer.from(String(outcome.answer), 'base64');
+}
+
+/**
+ * Writes down, in the transaction of the change itself, what a call is answered: either both are
+ * durable or neither is. Answers are kept for a day and may hold nothing secret.
+ *
+ * @throws ServiceError `ABORTED` if the same call was made at the same time and won
+ */
+export async function recordAnswer(
+  { queries, now }: Transaction,
+  call: IdempotentCall,
+  answer: Uint8Array,
+): Promise<void> {
   await queries.deleteFrom('idempotency').where('expires_at', '<=', now).execute();
-  // Inserted first: another call with this key waits here until this one is committed.
   const inserted = await queries
     .insertInto('idempotency')
     .values({
       caller: call.caller.name,
-      key,
-      request_digest: digest,
-      outcome: pending,
+      key: checkedKey(call.key),
+      request_digest: digestOf(call),
+      outcome: JSON.stringify({ answer: Buffer.from(answer).toString('base64') }),
       expires_at: now + keptMs,
     })
     .onConflict((conflict) => conflict.columns(['caller', 'key']).doNothing())
     .returning('key')
     .executeTakeFirst();
-  if (inserted === undefined)
-    return await earlierAnswer(transaction, call.caller.name, key, digest);
-  const answer = await work();
-  await queries
-    .updateTable('idempotency')
-    .set({ outcome: JSON.stringify({ answer: Buffer.from(answer).toString('base64') }) })
-    .where('caller', '=', call.caller.name)
-    .where('key', '=', key)
-    .execute();
-  return answer;
+  if (inserted !== undefined) return;
+  throw new ServiceError(
+    'ABORTED',
+    'idempotency_key_in_use',
+    'a call with this idempotency_key was made at the same time; try again',
+  );
 }
 
 /** @throws ServiceError `INVALID_ARGUMENT` */
@@ -67,32 +88,9 @@ export function checkedKey(key: string): string {
   );
 }
 
-async function earlierAnswer(
-  { queries }: Transaction,
-  caller: string,
-  key: string,
-  digest: Uint8Array,
-): Promise<Uint8Array> {
-  const row = await queries
-    .selectFrom('idempotency')
-    .select(['request_digest', 'outcome'])
-    .where('caller', '=', caller)
-    .where('key', '=', key)
-    .executeTakeFirstOrThrow();
-  if (Buffer.compare(row.request_digest, digest) !== 0) {
-    throw new ServiceError(
-      'INVALID_ARGUMENT',
-      'idempotency_key_reused',
-      'this idempotency_key was used for another request',
-    );
-  }
-  const outcome: unknown = JSON.parse(row.outcome);
-  if (typeof outcome !== 'object' || outcome === null || !('answer' in outcome)) {
-    throw new TypeError('idempotency: a committed row without an answer');
-  }
-  return Buffer.from(String(outcome.answer), 'base64');
+function digestOf({ method, request }: IdempotentCall): Buffer {
+  return createHash('sha256').update(`${method}\0`).update(request).digest();
 }
 
-const pending = '{}';
 /** Longer than anybody retries. */
 const keptMs = 24 * 3_600_000;

@@ -7,9 +7,10 @@ import { ServiceError } from '../../rpc/errors.ts';
 import type { AgentState, Role, Row } from '../store/schema.ts';
 import type { Queries } from '../store/transaction.ts';
 import { readHostReport } from '../tls-policy/host-reports.ts';
+import { parseStoredProperties } from '../tokens/properties.ts';
 import { behindPage, cutPage, pageSize } from './pages.ts';
 import { hasProperties, oneOf } from './search.ts';
-import { bytes, moment, stringMap } from './wire.ts';
+import { bytes, moment } from './wire.ts';
 
 /**
  * Agents, the latest enrolled first.
@@ -60,7 +61,7 @@ function agentMessage(row: Row<'agent'>): Agent {
     role: row.role,
     state: row.state,
     stateWhy: row.state_why ?? '',
-    properties: stringMap(row.properties),
+    properties: { ...parseStoredProperties(row.properties) },
     generation: row.generation,
     currentSerial: bytes(row.current_serial),
     pendingSerial: bytes(row.pending_serial),

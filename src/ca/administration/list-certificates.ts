@@ -10,7 +10,7 @@ import { oneOf } from './search.ts';
 import { bytes, moment } from './wire.ts';
 
 /**
- * Certificates, the latest issued first. The certificate itself is in the answer when one is asked
+ * Certificates, those that end last first. The certificate itself is in the answer when one is asked
  * for by its serial number.
  *
  * @throws ServiceError `INVALID_ARGUMENT`
@@ -41,7 +41,6 @@ export async function listCertificates(
       'certificate.state',
       'certificate.not_before',
       'certificate.not_after',
-      'certificate.issued_at',
       'revocation.at as revoked_at',
       'revocation.reason as revoked_why',
       'certificate.token',
@@ -49,8 +48,8 @@ export async function listCertificates(
       'certificate.policy_version',
     ])
     .$if(bySerial, (one) => one.select('certificate.der'))
-    .where(behindPage(request.pageToken, { at: 'certificate.issued_at', id: 'certificate.serial' }))
-    .orderBy('certificate.issued_at', 'desc')
+    .where(behindPage(request.pageToken, { at: 'certificate.not_after', id: 'certificate.serial' }))
+    .orderBy('certificate.not_after', 'desc')
     .orderBy('certificate.serial', 'desc')
     .limit(size + 1);
   if (bySerial) query = query.where('certificate.serial', '=', request.serial);
@@ -78,7 +77,7 @@ export async function listCertificates(
         .where('certificate.state', '=', state);
   }
   const page = cutPage(await query.execute(), size, (row) => ({
-    at: row.issued_at,
+    at: row.not_after,
     id: row.serial,
   }));
   return {

@@ -6,9 +6,10 @@ import type {
 } from '../../gen/sidekey/v1/administration.ts';
 import type { Row } from '../store/schema.ts';
 import type { Queries } from '../store/transaction.ts';
+import { parseStoredProperties } from '../tokens/properties.ts';
 import { behindPage, cutPage, pageSize } from './pages.ts';
 import { hasProperties, oneOf } from './search.ts';
-import { bytes, moment, stringMap } from './wire.ts';
+import { bytes, moment } from './wire.ts';
 
 /**
  * Tokens, newest first. Those hosts renew with are listed only when asked for by their id: a fleet has
@@ -99,7 +100,7 @@ function tokenMessage(row: Row<'token'>, agentIds: Buffer[], now: number): Token
     expiresAt: moment(row.expires_at),
     createdBy: row.created_by,
     batchId: bytes(row.batch),
-    properties: stringMap(row.properties),
+    properties: { ...parseStoredProperties(row.properties) },
     policy: `${row.policy}/${String(row.policy_version)}`,
     agentIds,
     revokedWhy: row.revoked_why ?? '',

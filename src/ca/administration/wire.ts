@@ -7,10 +7,3 @@ export function bytes(value: Uint8Array | null | undefined): Buffer {
 export function moment(value: number | null | undefined): Date | undefined {
   return value === null || value === undefined ? undefined : new Date(value);
 }
-
-/** A JSON map of strings, as columns `properties` hold it. */
-export function stringMap(json: string): Record<string, string> {
-  const value: unknown = JSON.parse(json);
-  if (typeof value !== 'object' || value === null) return {};
-  return Object.fromEntries(Object.entries(value).map(([name, text]) => [name, String(text)]));
-}
