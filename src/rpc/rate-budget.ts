@@ -29,6 +29,12 @@ export class RateBudget {
     this.#left -= 1;
   }
 
+  /** Gives units back, up to `burst`. */
+  refund(units: number): void {
+    this.#refill();
+    this.#left = Math.min(this.#burst, this.#left + units);
+  }
+
   #refill(): void {
     const now = this.#now().getTime();
     const elapsedMs = Math.max(0, now - this.#refilledAt);

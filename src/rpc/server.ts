@@ -1,6 +1,7 @@
 import { Server, ServerCredentials, type ServerInterceptor } from '@grpc/grpc-js';
 import { createServer, type Socket } from 'node:net';
 import type { ListenAddress } from './address.ts';
+import { guardHttp2, latestHttp2Server } from './http2-guard.ts';
 import { listen, type Listening, type SocketAccess } from './listen.ts';
 import type { PeerCredentials, PeerCredentialsReader } from './peer-credentials.ts';
 import { RateBudget } from './rate-budget.ts';
@@ -117,6 +118,10 @@ export class RpcServer<Listener> {
     Object.defineProperty(socket, 'remotePort', { value: undefined });
     // An injector of its own makes it possible to end one connection gracefully.
     const injector = this.grpc.createConnectionInjector(ServerCredentials.createInsecure());
+    guardHttp2(latestHttp2Server(this.grpc), {
+      now: this.#options.now,
+      onClosed: options.onRefused,
+    });
     this.#connections.set(
       id,
       new AcceptedConnection({

@@ -18,6 +18,18 @@ describe('RateBudget', () => {
     expect(budget.available).to.equal(false);
   });
 
+  it('takes units back, up to its burst', () => {
+    const budget = new RateBudget({ burst: 2, perSecond: 1 }, () => new Date(0));
+    for (let count = 0; count < 2; count += 1) budget.spend();
+    expect(budget.available).to.equal(false);
+    budget.refund(100);
+    for (let count = 0; count < 2; count += 1) {
+      expect(budget.available).to.equal(true);
+      budget.spend();
+    }
+    expect(budget.available).to.equal(false);
+  });
+
   it('is not confused by a clock set back', () => {
     let ms = 1000;
     const budget = new RateBudget({ burst: 1, perSecond: 1 }, () => new Date(ms));
