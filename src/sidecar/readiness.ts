@@ -24,3 +24,17 @@ export function readinessProblem(identity: LocalIdentity, now: Date): string | u
     return 'the key cannot sign';
   }
 }
+
+/**
+ * `look`, at most once in `forMs`: whoever asks may be anybody who reaches the admin port, and each
+ * look costs a signature for each identity.
+ */
+export function lookedAtOnceIn<T>(forMs: number, now: () => Date, look: () => T): () => T {
+  let last: { readonly at: number; readonly value: T } | undefined;
+  return () => {
+    const at = now().getTime();
+    // A clock that was set back must not keep an old answer alive.
+    if (last === undefined || Math.abs(at - last.at) >= forMs) last = { at, value: look() };
+    return last.value;
+  };
+}

@@ -21,7 +21,7 @@ import { ConfigurationError } from './configuration-error.ts';
 import { loadDescriptors } from './descriptors.ts';
 import { IdentityStore } from './identities.ts';
 import { SidecarMetrics } from './metrics.ts';
-import { readinessProblem } from './readiness.ts';
+import { lookedAtOnceIn, readinessProblem } from './readiness.ts';
 import { Reloader } from './reloader.ts';
 import { HandshakeService, handshakeService } from './service.ts';
 import { ClientSessionCache } from './session-cache.ts';
@@ -87,6 +87,7 @@ class RunningSidecar implements Sidecar {
   readonly #sessions: ClientSessionCache;
   readonly #tickets: TicketKeys | undefined;
   readonly #health = new HealthImplementation({ '': 'SERVING', 's2a.proto.S2AService': 'SERVING' });
+  readonly #identityProblems: () => readonly string[];
   readonly #housekeeping: NodeJS.Timeout;
   #admin: Awaited<ReturnType<typeof startAdmin>> | undefined;
   #addresses: readonly string[] = [];
@@ -145,6 +146,12 @@ class RunningSidecar implements Sidecar {
         isDraining: () => this.#draining,
       },
       (peer) => this.#rpc.connection(peer),
+    );
+    this.#identityProblems = lookedAtOnceIn(readinessMs, now, () =>
+      identities.all().flatMap((identity) => {
+        const problem = readinessProblem(identity, now());
+        return problem === undefined ? [] : [`identity ${identity.name}: ${problem}`];
+      }),
     );
     this.#addServices();
     this.#reloader = new Reloader({
@@ -262,11 +269,7 @@ class RunningSidecar implements Sidecar {
   }
 
   #problems(): readonly string[] {
-    const now = this.#now();
-    const problems = this.#identities.all().flatMap((identity) => {
-      const problem = readinessProblem(identity, now);
-      return problem === undefined ? [] : [`identity ${identity.name}: ${problem}`];
-    });
+    const problems = this.#identityProblems();
     return this.#draining ? ['the sidecar is shutting down', ...problems] : problems;
   }
 }
@@ -344,3 +347,4 @@ function systemClock(): Date {
 
 const maxTicketKeySeconds = 86_400;
 const housekeepingMs = 60_000;
+const readinessMs = 1000;
