@@ -11,7 +11,7 @@ import type { AuthorityContext, Caller } from '../context.ts';
 import { issuancePolicy } from '../policy/policy.ts';
 import type { Row } from '../store/schema.ts';
 import type { Queries } from '../store/transaction.ts';
-import { changeOnce } from './once.ts';
+import { changeOnce, done } from './once.ts';
 import { moment } from './wire.ts';
 
 /** The newest version of every policy, by name. */
@@ -72,7 +72,7 @@ export async function putPolicy(
         subject: `${name}/${String(version)}`,
         outcome: 'done',
       });
-      return { policy: policyMessage(row) };
+      return done({ policy: policyMessage(row) });
     },
   );
 }

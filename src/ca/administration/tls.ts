@@ -12,7 +12,7 @@ import { currentTlsPolicy, setTlsFloor } from '../tls-policy/policy.ts';
 import { parseTlsFloor, type TlsFloor } from '../tls-policy/versions.ts';
 import type { AuthorityFacts } from './facts.ts';
 import { listAgents } from './list-agents.ts';
-import { changeOnce } from './once.ts';
+import { changeOnce, done } from './once.ts';
 
 /** The floors, and what every listener of every component says it does. */
 export async function readTlsPolicy(
@@ -99,7 +99,7 @@ export async function changeTlsPolicy(
     async (transaction) => {
       const forcedWhy = request.force ? reason : undefined;
       await setTlsFloor(transaction, { listener, floor, forcedWhy, by: caller }, blockers);
-      return { policy: await currentTlsPolicy(transaction.queries) };
+      return done({ policy: await currentTlsPolicy(transaction.queries) });
     },
   );
 }
