@@ -37,9 +37,9 @@ export function importPublicKeyInfo({ der, keyBits, keyKind }: PublicKeyInfo): K
   switch (keyKind) {
     case 'ecdsa-p256':
     case 'ecdsa-p384': {
-      const [x, y] = [1, 1 + (keyBits.length - 1) / 2].map((start) =>
-        base64url(keyBits.subarray(start, start + (keyBits.length - 1) / 2)),
-      );
+      const half = 1 + (keyBits.length - 1) / 2;
+      const x = base64url(keyBits.subarray(1, half));
+      const y = base64url(keyBits.subarray(half));
       const crv = keyKind === 'ecdsa-p256' ? 'P-256' : 'P-384';
       return createPublicKey({ key: { kty: 'EC', crv, x, y }, format: 'jwk' });
     }
