@@ -21,6 +21,9 @@ export interface GrpcCall {
   /** No more messages from us. */
   endSending(): void;
   cancel(): void;
+  /** No further messages from the next read on, until {@link resume}: the sender is held up. */
+  pause(): void;
+  resume(): void;
 }
 
 /** Where a channel leads. */
@@ -175,6 +178,12 @@ function followCall(
     },
     cancel: () => {
       stream.close(constants.NGHTTP2_CANCEL);
+    },
+    pause: () => {
+      stream.pause();
+    },
+    resume: () => {
+      stream.resume();
     },
   };
 }
