@@ -10,6 +10,8 @@ export interface Generation {
   readonly number: number;
   readonly state: CaState;
   readonly stateVersion: number;
+  /** Number of the first trust bundle that has it. */
+  readonly publishedIn: number | undefined;
   /** Id of the root that signed it; of issuing CAs. */
   readonly parent: Uint8Array | undefined;
   readonly certificate: Certificate;
