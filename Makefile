@@ -13,7 +13,7 @@ test: build
 	npm test --silent
 
 bench: build
-	node --expose-gc --import tsx bench/main.ts
+	node --expose-gc --import ./test/support/tsx.mjs bench/main.ts
 
 interop: build
 	node --import tsx test/interop/main.ts
