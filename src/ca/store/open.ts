@@ -1,4 +1,6 @@
 import { type NewStore, StoreError, type StoreOptions } from './options.ts';
+import type { Restored, RestoreOptions } from './restore.ts';
+import { SqliteStore } from './sqlite/sqlite-store.ts';
 import type { Store } from './store.ts';
 
 /**
@@ -6,11 +8,39 @@ import type { Store } from './store.ts';
  * {@link StoreError} if there is none, it is in use, newer than this program, damaged, or not to be
  * reached.
  */
-export async function openStore(options: StoreOptions): Promise<Store> {
-  return Promise.reject(new StoreError(`cannot open ${options.url}`));
+export function openStore(options: StoreOptions): Promise<Store> {
+  return open(options);
 }
 
 /** Makes a new store and opens it. Rejects with {@link StoreError} if there is one already. */
-export async function initialiseStore(options: StoreOptions, store: NewStore): Promise<Store> {
-  return Promise.reject(new StoreError(`cannot make ${options.url} for ${store.trustDomain}`));
+export function initialiseStore(options: StoreOptions, store: NewStore): Promise<Store> {
+  return open(options, store);
+}
+
+/**
+ * Accepts a store that was restored from a backup, or whose standby took over without its last
+ * commits: begins a new epoch. The authority has to be stopped, all of its replicas.
+ */
+export async function restoreStore(
+  options: StoreOptions,
+  restore: RestoreOptions,
+): Promise<Restored> {
+  const store = await open(options);
+  try {
+    return await store.restore(restore);
+  } finally {
+    await store.close();
+  }
+}
+
+async function open(options: StoreOptions, create?: NewStore): Promise<SqliteStore> {
+  if (options.url.startsWith('sqlite:')) return SqliteStore.open(options, create);
+  throw new StoreError(
+    `the store has to be "sqlite:PATH" or "postgres://…", not "${schemeOf(options.url)}"`,
+  );
+}
+
+/** Only the scheme: the rest of a URL may hold a password. */
+function schemeOf(url: string): string {
+  return `${url.split(':', 1)[0] ?? ''}:…`;
 }

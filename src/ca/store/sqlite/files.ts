@@ -1,0 +1,72 @@
+import { DatabaseSync } from '@photostructure/sqlite';
+import { chmodSync, closeSync, existsSync, fsyncSync, openSync, realpathSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { StoreError } from '../options.ts';
+
+/** The database's path without links, so that one store has one lock. */
+export function databasePath(url: string): string {
+  const path = url.slice('sqlite:'.length).replace(/^\/\/(?=\/)/, '');
+  if (path === '' || path.startsWith(':') || path.includes('?') || path.includes('\0')) {
+    throw new StoreError(`${url}: expected sqlite:PATH`);
+  }
+  try {
+    return join(realpathSync(dirname(path)), basename(path));
+  } catch {
+    throw new StoreError(`${dirname(path)}: no such directory, or it cannot be read`);
+  }
+}
+
+/**
+ * Makes an empty database file only its owner can read, and makes its name durable. One that is there
+ * is left as it is: it may be what an interrupted start left.
+ */
+export function createDatabaseFile(path: string): void {
+  try {
+    closeSync(openSync(path, 'a', 0o600));
+    chmodSync(path, 0o600);
+  } catch (error) {
+    throw new StoreError(`${path}: cannot be created`, { cause: error });
+  }
+  syncDirectory(dirname(path));
+}
+
+/** Files made beside it by SQLite have the mode of the database. */
+export function requireDatabaseFile(path: string): void {
+  if (!existsSync(path)) {
+    throw new StoreError(`${path}: no store of an authority; "sidekey authority init" makes one`);
+  }
+  chmodSync(path, 0o600);
+}
+
+export function syncDirectory(path: string): void {
+  const descriptor = openSync(path, 'r');
+  try {
+    fsyncSync(descriptor);
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+/** Held by the one process that has the store open; the kernel lets go of it however that ends. */
+export interface ProcessLock {
+  release(): void;
+}
+
+/** Throws {@link StoreError} if another process, or this one, has it. */
+export function lockForProcess(path: string): ProcessLock {
+  const lockPath = `${path}.lock`;
+  if (!existsSync(lockPath)) closeSync(openSync(lockPath, 'a', 0o600));
+  const lock = new DatabaseSync(lockPath, { timeout: 0 });
+  try {
+    // SQLite's own lock on a file that never holds anything.
+    lock.exec('pragma journal_mode = memory; begin exclusive');
+  } catch {
+    lock.close();
+    throw new StoreError(`${path}: another process is using this store`);
+  }
+  return {
+    release: () => {
+      lock.close();
+    },
+  };
+}

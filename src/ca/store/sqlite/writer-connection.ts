@@ -1,0 +1,93 @@
+import { Worker } from 'node:worker_threads';
+import { SqliteError } from '../errors.ts';
+import type { WriterAnswer, WriterData, WriterRequest } from './protocol.ts';
+import type { StatementResult } from './statements.ts';
+
+/** The writing connection, in a thread of its own. Statements run in the order they are given. */
+export class WriterConnection {
+  readonly #worker: Worker;
+  readonly #waiting = new Map<number, Waiting>();
+  readonly #onLost: (error: Error) => void;
+  #next = 1;
+  #lost: Error | undefined;
+
+  private constructor(worker: Worker, onLost: (error: Error) => void) {
+    this.#worker = worker;
+    this.#onLost = onLost;
+    worker.on('message', (answer: WriterAnswer) => {
+      this.#answered(answer);
+    });
+    worker.on('error', (error) => {
+      this.#fail(error instanceof Error ? error : new Error(String(error)));
+    });
+    worker.on('exit', () => {
+      this.#fail(new Error('the thread of the writing connection ended'));
+    });
+  }
+
+  /** `onLost` is called if the thread dies while it is needed. */
+  static async open(data: WriterData, onLost: (error: Error) => void): Promise<WriterConnection> {
+    const worker = new Worker(new URL(threadFile, import.meta.url), { workerData: data });
+    await new Promise<void>((resolve, reject) => {
+      worker.once('message', () => {
+        worker.off('error', reject);
+        resolve();
+      });
+      worker.once('error', reject);
+    });
+    return new WriterConnection(worker, onLost);
+  }
+
+  execute(sql: string, parameters: readonly unknown[]): Promise<StatementResult> {
+    return this.#ask((id) => ({ type: 'execute', id, sql, parameters: parameters.map(movable) }));
+  }
+
+  async close(): Promise<void> {
+    if (this.#lost !== undefined) return;
+    const ended = new Promise<void>((resolve) => this.#worker.once('exit', resolve));
+    await this.#ask((id) => ({ type: 'close', id }));
+    this.#lost = new Error('the store is closed');
+    await ended;
+  }
+
+  #ask(request: (id: number) => WriterRequest): Promise<StatementResult> {
+    if (this.#lost !== undefined) return Promise.reject(this.#lost);
+    const id = this.#next++;
+    return new Promise((resolve, reject) => {
+      this.#waiting.set(id, { resolve, reject });
+      this.#worker.postMessage(request(id));
+    });
+  }
+
+  #answered(answer: WriterAnswer): void {
+    if (answer.type === 'ready') return;
+    const waiting = this.#waiting.get(answer.id);
+    this.#waiting.delete(answer.id);
+    if (answer.type === 'done') waiting?.resolve(answer);
+    else waiting?.reject(new SqliteError(answer.failure.message, answer.failure.code));
+  }
+
+  #fail(error: Error): void {
+    if (this.#lost !== undefined) return;
+    this.#lost = error;
+    for (const { reject } of this.#waiting.values()) reject(error);
+    this.#waiting.clear();
+    this.#onLost(error);
+  }
+}
+
+/** A copy of bytes that are a part of something larger: a message carries the whole of it. */
+function movable(value: unknown): unknown {
+  if (value instanceof Uint8Array && value.byteLength !== value.buffer.byteLength) {
+    return Uint8Array.from(value);
+  }
+  return value;
+}
+
+interface Waiting {
+  readonly resolve: (result: StatementResult) => void;
+  readonly reject: (error: Error) => void;
+}
+
+/** From source it is a `.ts` file, built a `.js` file, as this one is. */
+const threadFile = import.meta.url.endsWith('.ts') ? './writer-thread.ts' : './writer-thread.js';

@@ -1,0 +1,39 @@
+import { parentPort, workerData } from 'node:worker_threads';
+import { openForWriting } from './database.ts';
+import { describeFailure } from './failure.ts';
+import type { WriterAnswer, WriterData, WriterRequest } from './protocol.ts';
+import { Statements } from './statements.ts';
+
+// The thread of the writing connection. Here, and not in the main thread, each commit waits for the
+// disk.
+if (parentPort === null) throw new Error('not a worker thread');
+const port = parentPort;
+const { path } = workerData as WriterData;
+const database = openForWriting(path);
+const statements = new Statements(database);
+
+const answer = (message: WriterAnswer): void => {
+  port.postMessage(message);
+};
+
+port.on('message', (request: WriterRequest) => {
+  try {
+    switch (request.type) {
+      case 'execute':
+        answer({
+          type: 'done',
+          id: request.id,
+          ...statements.run(request.sql, request.parameters),
+        });
+        break;
+      case 'close':
+        database.close();
+        answer({ type: 'done', id: request.id, rows: [] });
+        port.close();
+        break;
+    }
+  } catch (error) {
+    answer({ type: 'failed', id: request.id, failure: describeFailure(error) });
+  }
+});
+answer({ type: 'ready' });
