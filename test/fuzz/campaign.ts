@@ -41,9 +41,11 @@ export function fuzz(target: Target, options: CampaignOptions): Report {
       const kind = checked(target, input);
       if (cases % memoryInterval === 0) checkMemory();
       if (kinds.has(kind)) return;
-      kinds.add(kind);
+      // Some targets have kinds without end: the sequences of what they answer.
+      if (kinds.size < maxKinds) kinds.add(kind);
       if (cases > pool.length) {
-        pool.push(Uint8Array.from(input));
+        if (pool.length < maxPool) pool.push(Uint8Array.from(input));
+        else pool[random.below(maxPool)] = Uint8Array.from(input);
         options.onNew?.(input);
       }
     } catch (error) {
@@ -119,6 +121,9 @@ function describe(error: unknown): string {
 
 /** More than any peer may cost us by one call, on a slow machine. */
 const defaultMaxCpuMs = 250;
+/** What a campaign remembers, so that it can go on for hours. */
+const maxKinds = 100_000;
+const maxPool = 10_000;
 /** Cases between two looks at the memory, which take as long as some cases. */
 const memoryInterval = 256;
 /** A process that fuzzes holds its corpus and one case. */

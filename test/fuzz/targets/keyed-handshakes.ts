@@ -160,7 +160,9 @@ function spoken(
 
 function ending(side: EngineSide, change: Change, alerts: number, finishedSaid: boolean): string {
   const { failure, result } = side;
-  if (failure?.alert === 'internal_error') broken(`internal error: ${String(failure.cause)}`);
+  // A puppet may send this alert, too.
+  if (failure?.kind === 'local' && failure.alert === 'internal_error')
+    broken(`internal error: ${String(failure.cause)}`);
   if (alerts > 1) broken('more than one alert');
   if (failure?.kind === 'peer' && alerts !== 1) broken('refused without an alert');
   if (result !== undefined) {
