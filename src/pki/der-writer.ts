@@ -98,10 +98,16 @@ export function time(moment: Date): Uint8Array {
   if (!(year >= 1950 && year <= 9999)) {
     throw new RangeError('a certificate holds times from 1950 to 9999');
   }
-  const digits = moment.toISOString().slice(0, 19).replace(/[-T:]/g, '');
   return year < 2050
-    ? element(Tag.utcTime, Buffer.from(`${digits.slice(2)}Z`, 'latin1'))
-    : element(Tag.generalizedTime, Buffer.from(`${digits}Z`, 'latin1'));
+    ? element(Tag.utcTime, Buffer.from(`${timeDigits(moment).slice(2)}Z`, 'latin1'))
+    : generalizedTime(moment);
+}
+
+/** GeneralizedTime in whole seconds, where it is the only choice. */
+export function generalizedTime(moment: Date): Uint8Array {
+  const year = moment.getUTCFullYear();
+  if (!(year >= 1 && year <= 9999)) throw new RangeError('a year has four digits');
+  return element(Tag.generalizedTime, Buffer.from(`${timeDigits(moment)}Z`, 'latin1'));
 }
 
 /** `[number] EXPLICIT`: a constructed context-specific wrapper. */
@@ -136,7 +142,15 @@ function header(tag: number, length: number): Uint8Array {
   if (length < 0x1000000) {
     return Uint8Array.of(tag, 0x83, length >> 16, (length >> 8) & 0xff, length & 0xff);
   }
+  if (length < 0x80000000) {
+    const octets = [length >> 24, length >> 16, length >> 8, length].map((value) => value & 0xff);
+    return Uint8Array.of(tag, 0x84, ...octets);
+  }
   throw new RangeError(`DER element of ${String(length)} bytes`);
+}
+
+function timeDigits(moment: Date): string {
+  return moment.toISOString().slice(0, 19).replace(/[-T:]/g, '');
 }
 
 function base128(arc: bigint): number[] {

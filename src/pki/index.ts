@@ -37,7 +37,23 @@ export {
   keyIdentifier,
 } from './issue-certificate.ts';
 export { type Distribution, encodeDistribution } from './issue-distribution.ts';
-export { type CrlTemplate, type CrlTemplateEntry, issueCrl } from './issue-crl.ts';
+export { CrlEntries, type CrlTemplateEntry } from './crl-entries.ts';
+export { type CrlContent, type CrlTemplate, encodeCrlToBeSigned, issueCrl } from './issue-crl.ts';
+export {
+  encodeOcspError,
+  encodeOcspToBeSigned,
+  issuerHashes,
+  joinOcspSignature,
+  type OcspAnswer,
+  type OcspError,
+  type OcspResponseContent,
+} from './issue-ocsp-response.ts';
+export {
+  MAX_OCSP_REQUEST_BYTES,
+  type OcspRequest,
+  type OcspRequestedCertificate,
+  parseOcspRequest,
+} from './ocsp-request.ts';
 export {
   type OcspCertificateId,
   type OcspCertificateStatus,

@@ -175,11 +175,14 @@ function readSingleResponse(reader: DerReader): OcspSingleResponse | undefined {
   return certificateId && { certificateId, status, thisUpdate, nextUpdate };
 }
 
-/*
+/**
+ * Reads the fields of a CertID; `undefined` if it is made with a hash we do not compute. Throws
+ * `DerError`.
+ *
  * CertID ::= SEQUENCE { hashAlgorithm AlgorithmIdentifier, issuerNameHash OCTET STRING,
  *   issuerKeyHash OCTET STRING, serialNumber CertificateSerialNumber }
  */
-function readCertificateId(reader: DerReader): OcspCertificateId | undefined {
+export function readCertificateId(reader: DerReader): OcspCertificateId | undefined {
   const algorithm = reader.element(Tag.sequence);
   const issuerNameHash = reader.content(Tag.octetString);
   const issuerKeyHash = reader.content(Tag.octetString);

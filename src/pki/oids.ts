@@ -53,6 +53,12 @@ export const AttributeOid = {
 /** The one type of OCSP response there is (RFC 6960 §4.2.1). */
 export const BASIC_OCSP_RESPONSE_OID = '1.3.6.1.5.5.7.48.1.1';
 
+/** Makes a response the answer to one request (RFC 9654 §2.1). */
+export const OCSP_NONCE_OID = '1.3.6.1.5.5.7.48.1.2';
+
+/** Of a responder's certificate: whether it is revoked need not be asked (RFC 6960 §4.2.2.2.1). */
+export const OCSP_NO_CHECK_OID = '1.3.6.1.5.5.7.48.1.5';
+
 /** Requests (RFC 2985 §5.4.2). */
 export const EXTENSION_REQUEST_OID = '1.2.840.113549.1.9.14';
 

@@ -298,13 +298,12 @@ describe('DER writer (X.690)', () => {
   }
 
   it('writes lengths that the reader finds minimal', () => {
-    for (const length of [0, 1, 127, 128, 255, 256, 65535, 65536]) {
+    for (const length of [0, 1, 127, 128, 255, 256, 65535, 65536, (1 << 24) - 1, 1 << 24]) {
       const content = readWhole(der.octetString(new Uint8Array(length)), (r) =>
         r.content(Tag.octetString),
       );
       expect(content.length).to.equal(length);
     }
-    expect(() => der.octetString(new Uint8Array(1 << 24))).to.throw(RangeError);
   });
 
   it('refuses what it cannot write', () => {
