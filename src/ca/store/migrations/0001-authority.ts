@@ -75,6 +75,8 @@ export const authorityTables: Migration = {
     `create index token_agent on token (agent) where agent is not null`,
     `create index token_batch on token (batch) where batch is not null`,
     `create index token_expires_at on token (expires_at)`,
+    // Lists, newest first; renewals leave both alone.
+    `create index token_minted on token (created_at, id) where kind <> 'renew'`,
     `create table agent (
       id blob primary key check (length(id) = 16),
       role text not null check (role in (${roles})),
@@ -104,6 +106,7 @@ export const authorityTables: Migration = {
     )`,
     `create index agent_state on agent (state)`,
     `create index agent_not_after on agent (not_after)`,
+    `create index agent_enrolled_at on agent (enrolled_at, id)`,
     `create index agent_source_token on agent (source_token)`,
     `create table property (
       name text not null,
