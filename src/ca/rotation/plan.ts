@@ -58,22 +58,23 @@ export function planStep<G extends Planned>(
   const subject = number === undefined ? all.due(kind, step) : all.numbered(kind, number);
   const rule = stepRule(kind, step, subject.state);
   if (rule === undefined) throw wrongState(subject, step);
-  refuseChildOfMovingRoot(all, subject, step);
+  refuseBelowOtherRoot(all, subject, step);
   const plan = { step, subject, make: [], gates: rule.gates[kind] ?? [], reissue: undefined };
-  const group = all.withChildren(subject);
   switch (step) {
     case 'publish':
     case 'abort':
       return {
         ...plan,
-        moves: group.map((generation) => ({ generation, to: rule.to })),
+        moves: moved([subject], rule.to),
         publishes: kind !== 'enrolment' && (step === 'publish' || subject.state === 'published'),
       };
     case 'activate':
       return {
         ...plan,
-        moves: [...replaced(all, kind, 'draining'), ...moved(group, 'signing')],
-        publishes: false,
+        moves: [...leave(all, all.signing(kind), 'draining'), ...moved([subject], 'signing')],
+        // Hosts get issuing CAs with the chain: what they have to know beforehand is the root.
+        make: kind === 'root' ? [all.next('issuing', 'signing')] : [],
+        publishes: kind === 'root',
       };
     case 'rollback':
       return {
@@ -91,11 +92,16 @@ export function planStep<G extends Planned>(
     case 'retire':
       return {
         ...plan,
-        moves: moved([...all.tree(subject, 'draining', 'tainted')], 'retired'),
+        moves: moved(all.tree(subject, 'draining', 'tainted'), 'retired'),
         publishes: kind !== 'enrolment',
       };
     case 'destroy':
-      return { ...plan, moves: moved(destroyed(all, subject), 'destroyed'), publishes: false };
+      return {
+        ...plan,
+        // A root goes last of its kin: what is left of the CAs below it is destroyed with it.
+        moves: moved(all.tree(subject, 'retired', 'aborted'), 'destroyed'),
+        publishes: false,
+      };
   }
 }
 
@@ -105,14 +111,14 @@ export function describeGeneration({ kind, number }: Pick<Planned, 'kind' | 'num
 }
 
 function planPrepare<G extends Planned>(all: Family<G>, kind: CaKind): Plan<G> {
-  const waiting = all.newestIn(kind, 'prepared', 'published');
+  const present = all.signing(kind);
+  const waiting = all.successorOf(present);
   if (waiting !== undefined) throw wrongState(waiting, 'prepare', 'is not active yet');
-  all.signing(kind);
   return {
     step: 'prepare',
     subject: undefined,
     moves: [],
-    make: all.nextOf(kind, 'prepared'),
+    make: [all.next(kind, 'prepared')],
     gates: [],
     publishes: false,
     reissue: undefined,
@@ -130,26 +136,44 @@ function planTaint<G extends Planned>(
   const { subject } = plan;
   const { kind } = subject;
   const reissue = kind === 'enrolment' ? undefined : subject;
-  const tainted = moved(all.tree(subject, 'signing', 'draining'), 'tainted');
-  if (subject.state === 'draining') return { ...plan, moves: tainted, publishes: false, reissue };
-  const successor = all.of(kind).findLast((other) => {
-    return ['prepared', 'published'].includes(other.state) && sameParent(other, subject);
-  });
+  if (subject.state === 'draining') {
+    const moves = moved(all.tree(subject, 'draining'), 'tainted');
+    return { ...plan, moves, publishes: false, reissue };
+  }
+  const successor = all.successorOf(subject);
   return {
     ...plan,
     moves: [
-      ...tainted,
-      ...(successor === undefined ? [] : moved(all.withChildren(successor), 'signing')),
+      ...leave(all, subject, 'tainted'),
+      ...(successor === undefined ? [] : moved([successor], 'signing')),
     ],
-    make: successor === undefined ? all.nextOf(kind, 'signing') : [],
-    publishes: kind !== 'enrolment' && successor?.state !== 'published',
+    make: [
+      ...(successor === undefined ? [all.next(kind, 'signing')] : []),
+      ...(kind === 'root' ? [all.next('issuing', 'signing')] : []),
+    ],
+    publishes: kind !== 'enrolment',
     reissue,
   };
 }
 
-/** Those that sign now, with what a root takes along, on their way to another state. */
-function replaced<G extends Planned>(all: Family<G>, kind: CaKind, to: CaState): Move<G>[] {
-  return moved(all.tree(all.signing(kind), 'signing'), to);
+/**
+ * Whoever signed until now stops. A root takes along what signs below it, and what was about to; if
+ * its key is in wrong hands, so may be all that it certified.
+ */
+function leave<G extends Planned>(
+  all: Family<G>,
+  subject: G,
+  to: 'draining' | 'tainted',
+): Move<G>[] {
+  const below = all.childrenOf(subject);
+  const going: readonly CaState[] = to === 'tainted' ? ['signing', 'draining'] : ['signing'];
+  return [
+    ...moved([subject, ...below.filter(({ state }) => going.includes(state))], to),
+    ...moved(
+      below.filter(({ state }) => waiting.includes(state)),
+      'aborted',
+    ),
+  ];
 }
 
 /** Whom a rollback gives signing back to: the newest draining of the kind, below the same root. */
@@ -171,21 +195,17 @@ function predecessor<G extends Planned>(all: Family<G>, subject: G): G[] {
   return [chosen, child];
 }
 
-/** A root goes last of its kin: what is left of the CAs below it is destroyed with it. */
-function destroyed<G extends Planned>(all: Family<G>, subject: G): G[] {
-  return all.tree(subject, 'retired', 'aborted');
-}
-
-/** The issuing CA of a root that is not in charge moves with its root, not by itself. */
-function refuseChildOfMovingRoot(all: Family<Planned>, subject: Planned, step: RotationStep): void {
-  if (subject.kind !== 'issuing' || !movesWithRoot.includes(step)) return;
+/** Below a root that is not in charge nothing can come to sign. */
+function refuseBelowOtherRoot(all: Family<Planned>, subject: Planned, step: RotationStep): void {
+  if (subject.kind !== 'issuing' || !towardsSigning.includes(step)) return;
   const root = all.parentOf(subject);
   if (root !== undefined && root.state !== 'signing') {
-    throw wrongState(subject, step, `moves with ${describeGeneration(root)}`);
+    throw wrongState(subject, step, `is below ${describeGeneration(root)}, which does not sign`);
   }
 }
 
-const movesWithRoot: readonly RotationStep[] = ['publish', 'activate', 'abort', 'rollback'];
+const towardsSigning: readonly RotationStep[] = ['publish', 'activate', 'rollback'];
+const waiting: readonly CaState[] = ['prepared', 'published'];
 
 /** The generations of an authority and how they hang together; each kind in order of number. */
 class Family<G extends Planned> {
@@ -243,9 +263,11 @@ class Family<G extends Planned> {
     });
   }
 
-  /** A generation and what a root takes along: the issuing CAs below it in the same state. */
-  withChildren(subject: G): G[] {
-    return this.tree(subject, subject.state);
+  /** The one made to follow a generation, if there is one. */
+  successorOf(present: G): G | undefined {
+    return this.of(present.kind).findLast((other) => {
+      return waiting.includes(other.state) && sameParent(other, present);
+    });
   }
 
   /** A generation and the issuing CAs below it that are in one of some states. */
@@ -254,14 +276,9 @@ class Family<G extends Planned> {
     return [subject, ...children];
   }
 
-  /** What the next generation of a kind consists of. */
-  nextOf(kind: CaKind, state: CaState): Making[] {
-    const kinds: readonly CaKind[] = kind === 'root' ? ['root', 'issuing'] : [kind];
-    return kinds.map((each) => ({
-      kind: each,
-      number: (this.of(each).at(-1)?.number ?? 0) + 1,
-      state,
-    }));
+  /** The next generation of a kind. */
+  next(kind: CaKind, state: CaState): Making {
+    return { kind, number: (this.of(kind).at(-1)?.number ?? 0) + 1, state };
   }
 }
 

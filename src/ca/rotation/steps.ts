@@ -6,7 +6,7 @@ export type RotationKind = CaKind | 'token' | 'ticket';
 /**
  * - `prepare` makes the next generation: key, certificate, for a root also the cross certificates.
  * - `publish` puts it into the trust bundle.
- * - `activate` has everything new signed by it; the one before drains.
+ * - `activate` has everything new signed by it, below a root by a new issuing CA; the one before drains.
  * - `reissue` has all hosts below a draining generation renew, each in its slot.
  * - `retire` takes a drained generation out of the bundle.
  * - `destroy` destroys its private key.
@@ -73,8 +73,10 @@ export function stepsFrom(
 }
 
 const open = { root: [], issuing: [], enrolment: [], token: [] } as const;
-/** Token keys have no states between made and signing, and die with the last token they signed. */
+/** Token keys are in no bundle, and are destroyed when they retire. */
 const notTokens = { ...open, token: undefined } as const;
+/** Only what certifies hosts can be reissued. */
+const hosts = { ...notTokens, enrolment: undefined } as const;
 const drained = {
   root: ['certificates', 'acknowledged', 'replicas_moved', 'bundle_files'],
   issuing: ['certificates', 'acknowledged', 'replicas_moved'],
@@ -83,8 +85,8 @@ const drained = {
 
 /**
  * Every step there is. `rollback` also moves the generation before back from `draining` to `signing`;
- * `activate` and `taint` move the one that signed to `draining` and its successor to `signing`. A root
- * takes the issuing CA under it along.
+ * `activate` and `taint` move the one that signed away and its successor to `signing`. A root that comes
+ * to sign gets a new issuing CA below it; one that leaves takes along what is below it.
  */
 export const stepRules: readonly StepRule[] = [
   { step: 'prepare', to: 'prepared', gates: notTokens },
@@ -108,31 +110,22 @@ export const stepRules: readonly StepRule[] = [
     },
   },
   { step: 'abort', from: 'prepared', to: 'aborted', gates: notTokens },
-  { step: 'abort', from: 'published', to: 'aborted', gates: open },
+  { step: 'abort', from: 'published', to: 'aborted', gates: notTokens },
+  { step: 'abort', from: 'published', to: 'retired', gates: { ...noKind(), token: [] } },
   { step: 'rollback', from: 'signing', to: 'draining', gates: open },
   { step: 'taint', from: 'signing', to: 'tainted', gates: notTokens },
   { step: 'taint', from: 'draining', to: 'tainted', gates: notTokens },
-  {
-    step: 'reissue',
-    from: 'draining',
-    to: 'draining',
-    gates: { ...open, enrolment: undefined },
-  },
-  {
-    step: 'reissue',
-    from: 'tainted',
-    to: 'tainted',
-    gates: { ...notTokens, enrolment: undefined },
-  },
+  { step: 'reissue', from: 'draining', to: 'draining', gates: hosts },
+  { step: 'reissue', from: 'tainted', to: 'tainted', gates: hosts },
   { step: 'retire', from: 'draining', to: 'retired', gates: { ...drained, token: ['tokens'] } },
   { step: 'retire', from: 'tainted', to: 'retired', gates: { ...drained, token: undefined } },
   {
     step: 'destroy',
     from: 'retired',
     to: 'destroyed',
-    gates: { root: ['last_crl'], issuing: ['last_crl'], enrolment: [], token: [] },
+    gates: { root: ['last_crl'], issuing: ['last_crl'], enrolment: [], token: undefined },
   },
-  { step: 'destroy', from: 'aborted', to: 'destroyed', gates: open },
+  { step: 'destroy', from: 'aborted', to: 'destroyed', gates: notTokens },
 ];
 
 function noKind() {
