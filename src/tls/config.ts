@@ -149,6 +149,8 @@ export interface VerifyChainAction {
    * to a full handshake, not to an alert.
    */
   readonly resumed: boolean;
+  /** Of servers: what we show, or showed in the session being resumed. */
+  readonly credential?: Credential;
   /** DER of the OCSPResponse a server sent along; not empty, not looked at. Absent: it sent none. */
   readonly stapledOcsp?: Uint8Array;
 }

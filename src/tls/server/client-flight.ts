@@ -20,7 +20,14 @@ export function expectCertificate(
   const { certificates } = parseCertificate(message.body);
   negotiated.transcript.add(message.raw);
   if (certificates.length > 0) {
-    connection.ask({ type: 'verifyChain', certificates, purpose: 'client', resumed: false });
+    const { credential } = negotiated;
+    connection.ask({
+      type: 'verifyChain',
+      certificates,
+      purpose: 'client',
+      resumed: false,
+      credential,
+    });
     return { tag: 'AwaitClientVerdict', negotiated, exchange, certificates };
   }
   if (negotiated.config.clientAuth === 'require') {

@@ -37,7 +37,14 @@ export function expectClientHello(
   if (resumption === undefined) return startFullHandshake(greeting, connection);
   const certificates = resumption.session.peerCertificates;
   if (certificates.length === 0) return resumeSession(greeting, resumption, connection);
-  connection.ask({ type: 'verifyChain', certificates, purpose: 'client', resumed: true });
+  const { credential } = resumption;
+  connection.ask({
+    type: 'verifyChain',
+    certificates,
+    purpose: 'client',
+    resumed: true,
+    credential,
+  });
   return { tag: 'AwaitResumptionVerdict', greeting, resumption };
 }
 

@@ -46,6 +46,7 @@ describe("the client's Certificate at the server (RFC 5246 §7.4.6)", () => {
       certificates: clientIdentity.credential.certificates.map((der) => Buffer.from(der)),
       purpose: 'client',
       resumed: false,
+      credential: identity.credential,
     });
   });
 

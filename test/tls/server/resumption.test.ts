@@ -256,6 +256,7 @@ describe("the client's certificates in a session (RFC 5246 appendix F.1.4)", () 
         certificates: clientIdentity.credential.certificates,
         purpose: 'client',
         resumed: true,
+        credential: serverConfig(server).credentials[0],
       },
     ]);
     expect(again.server.result).to.deep.include({
