@@ -1,50 +1,20 @@
 import { z } from 'zod';
-import { parseListenAddress } from '../rpc/address.ts';
 import { cipherSuites } from '../tls/cipher-suites.ts';
+import { authoritySchema } from './authority-schema.ts';
+import {
+  address,
+  count,
+  duration,
+  numericId,
+  path,
+  permissions,
+  shortDuration,
+} from './config-values.ts';
 
 /**
  * The configuration file, setting by setting, with every default. Unknown keys are errors; what two
  * settings mean together is checked in `config.ts`.
  */
-
-const duration = z
-  .string('expected a duration such as 10s')
-  .regex(/^\d{1,9}(?:ms|s|m|h)$/u, 'expected a duration such as 500ms, 10s, 5m or 1h')
-  .transform((text) => {
-    const unit = text.replace(/^\d+/u, '');
-    return Number.parseInt(text, 10) * (millisecondsOf.get(unit) ?? 1);
-  })
-  .refine((milliseconds) => milliseconds > 0, 'must be longer than nothing');
-
-const millisecondsOf = new Map([
-  ['ms', 1],
-  ['s', 1000],
-  ['m', 60_000],
-  ['h', 3_600_000],
-]);
-
-function shortDuration(maxMs: number, text: string): typeof duration {
-  return duration.refine(
-    (milliseconds) => milliseconds <= maxMs,
-    `must not be longer than ${text}`,
-  );
-}
-
-const path = z.string().min(1, 'must not be empty');
-const numericId = z.int().min(0).max(0xffff_fffe);
-const count = (most: number): z.ZodInt => z.int().min(1).max(most);
-
-const address = z.string().check((context) => {
-  try {
-    parseListenAddress(context.value);
-  } catch (error) {
-    context.issues.push({
-      code: 'custom',
-      message: error instanceof Error ? error.message : String(error),
-      input: context.value,
-    });
-  }
-});
 
 const allowRule = z.strictObject({
   uid: numericId.optional(),
@@ -55,10 +25,7 @@ const allowRule = z.strictObject({
 
 const listener = z.strictObject({
   address,
-  mode: z
-    .string('expected permission bits as text, such as "0660"')
-    .regex(/^0?[0-7]{3}$/u, 'expected permission bits such as "0660"')
-    .default('0600'),
+  mode: permissions.default('0600'),
   owner: numericId.optional(),
   group: numericId.optional(),
   allow: z.array(allowRule).default([]),
@@ -69,10 +36,38 @@ const identityName = z
   .string()
   .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/u, 'names are letters, digits, dot, dash, underscore');
 
-const identity = z.strictObject({
-  certificate: path,
-  privateKey: path,
-  default: z.boolean().default(false),
+const fileSettings = ['certificate', 'privateKey'] as const;
+const enrolledSettings = ['keyType', 'decryptionKeyType'] as const;
+
+/** Either files, or keys this sidecar makes itself and has certified by an authority. */
+const identity = z
+  .strictObject({
+    certificate: path.optional(),
+    privateKey: path.optional(),
+    enrolled: z.literal(true, 'is true or left out').optional(),
+    keyType: z.enum(['ecdsa-p256', 'ecdsa-p384', 'ed25519', 'rsa']).optional(),
+    decryptionKeyType: z.enum(['ecdsa-p256', 'rsa', 'none']).optional(),
+    default: z.boolean().default(false),
+  })
+  .check(({ value, issues }) => {
+    for (const name of fileSettings) {
+      if ((value[name] === undefined) === (value.enrolled === true)) continue;
+      const message =
+        value.enrolled === true ? 'is not for enrolled identities' : 'needed, or enrolled: true';
+      issues.push({ code: 'custom', path: [name], message, input: value });
+    }
+    for (const name of enrolledSettings) {
+      if (value[name] === undefined || value.enrolled === true) continue;
+      const message = 'is for enrolled identities';
+      issues.push({ code: 'custom', path: [name], message, input: value });
+    }
+  });
+
+const trust = z.strictObject({
+  bundle: path.optional(),
+  // How long an enrolled identity is good for without a word from its authority.
+  staleAfter: duration.default(86_400_000),
+  whenStale: z.enum(['warn', 'refuse']).default('warn'),
 });
 
 const tls = z.strictObject({
@@ -115,11 +110,10 @@ const limits = z.strictObject({
 export const configSchema = z.strictObject(
   {
     state: path.default('./state'),
-    listen: z.array(listener).min(1, 'must hold at least one listener'),
-    identities: z
-      .record(identityName, identity)
-      .refine((all) => Object.keys(all).length > 0, 'must hold at least one identity'),
-    trust: z.strictObject({ bundle: path }),
+    listen: z.array(listener).default([]),
+    identities: z.record(identityName, identity).default({}),
+    trust: trust.prefault({}),
+    authority: authoritySchema.optional(),
     tls: tls.prefault({}),
     limits: limits.prefault({}),
     admin: z

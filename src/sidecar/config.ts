@@ -5,6 +5,7 @@ import { formatAddress, isLoopback, parseListenAddress } from '../rpc/address.ts
 import type { CipherSuite } from '../tls/cipher-suites.ts';
 import { cipherSuites } from '../tls/cipher-suites.ts';
 import { NamedGroup } from '../tls/registries.ts';
+import { type AuthorityConfig, authorityProblems, buildAuthority } from './authority-config.ts';
 import { configSchema, type RawConfig } from './config-schema.ts';
 import { ConfigurationError } from './configuration-error.ts';
 import { readYaml, type YamlSource } from './yaml-source.ts';
@@ -26,12 +27,28 @@ export interface ListenerConfig {
   readonly allow: readonly AllowRule[];
 }
 
-export interface IdentityConfig {
+/** An identity read from files. */
+export interface FileIdentityConfig {
+  readonly kind: 'files';
   readonly name: string;
   readonly certificate: string;
   readonly privateKey: string;
   readonly isDefault: boolean;
 }
+
+/** An identity that enrols with an authority. */
+export interface EnrolledIdentityConfig {
+  readonly kind: 'enrolled';
+  readonly name: string;
+  /** Where its keys and all else it has are kept. */
+  readonly directory: string;
+  readonly isDefault: boolean;
+  readonly keyType: 'ecdsa-p256' | 'ecdsa-p384' | 'ed25519' | 'rsa';
+  /** Of the key that opens configuration. */
+  readonly decryptionKeyType: 'ecdsa-p256' | 'rsa' | 'none';
+}
+
+export type IdentityConfig = FileIdentityConfig | EnrolledIdentityConfig;
 
 export type ClientAuthMode = 'none' | 'request' | 'require';
 
@@ -71,12 +88,21 @@ export interface Limits {
   readonly clientSessions: number;
 }
 
+export interface StaleTrust {
+  readonly afterMs: number;
+  readonly action: 'warn' | 'refuse';
+}
+
 export interface SidecarConfig {
   readonly file: string;
   readonly state: string;
   readonly listen: readonly ListenerConfig[];
   readonly identities: readonly IdentityConfig[];
-  readonly trustBundle: string;
+  /** For identities from files; absent: there are none. */
+  readonly trustBundle: string | undefined;
+  /** What happens when an enrolled identity has not heard of its authority for long. */
+  readonly staleTrust: StaleTrust;
+  readonly authority: AuthorityConfig | undefined;
   readonly tls: TlsPolicy;
   readonly limits: Limits;
   readonly admin: ListenAddress | undefined;
@@ -101,6 +127,8 @@ export function parseSidecarConfig(text: string, file: string): SidecarConfig {
   return build(parsed.data, file);
 }
 
+type RawIdentity = RawConfig['identities'][string];
+
 function build(raw: RawConfig, file: string): SidecarConfig {
   const path = (relative: string): string => resolve(dirname(file), relative);
   return {
@@ -118,13 +146,15 @@ function build(raw: RawConfig, file: string): SidecarConfig {
         identities,
       })),
     })),
-    identities: Object.entries(raw.identities).map(([name, identity]) => ({
-      name,
-      certificate: path(identity.certificate),
-      privateKey: path(identity.privateKey),
-      isDefault: identity.default,
-    })),
-    trustBundle: path(raw.trust.bundle),
+    identities: Object.entries(raw.identities).map(([name, identity]) =>
+      identityConfig(name, identity, raw.state, path),
+    ),
+    trustBundle: raw.trust.bundle === undefined ? undefined : path(raw.trust.bundle),
+    staleTrust: { afterMs: raw.trust.staleAfter, action: raw.trust.whenStale },
+    authority:
+      raw.authority === undefined
+        ? undefined
+        : buildAuthority(raw.authority, path(raw.state), path),
     tls: tlsPolicy(raw.tls),
     limits: {
       handshakes: raw.limits.handshakes,
@@ -141,6 +171,31 @@ function build(raw: RawConfig, file: string): SidecarConfig {
     reflection: raw.reflection,
     drainTimeoutMs: raw.drainTimeout,
     logLevel: raw.log.level,
+  };
+}
+
+function identityConfig(
+  name: string,
+  { certificate, privateKey, keyType, decryptionKeyType, ...identity }: RawIdentity,
+  state: string,
+  path: (relative: string) => string,
+): IdentityConfig {
+  const common = { name, isDefault: identity.default };
+  // One of the two, as was checked.
+  if (certificate !== undefined && privateKey !== undefined) {
+    return {
+      kind: 'files',
+      ...common,
+      certificate: path(certificate),
+      privateKey: path(privateKey),
+    };
+  }
+  return {
+    kind: 'enrolled',
+    ...common,
+    directory: path(`${state}/identities/${name}`),
+    keyType: keyType ?? 'ecdsa-p256',
+    decryptionKeyType: decryptionKeyType ?? 'ecdsa-p256',
   };
 }
 
@@ -176,6 +231,7 @@ function contradictions(raw: RawConfig, source: YamlSource): readonly string[] {
   const report = (path: readonly PropertyKey[], message: string): void => {
     problems.push(`${source.place(path)}: ${pathText(path)}: ${message}`);
   };
+  problems.push(...sectionProblems(raw, source));
   const defaults = names.filter((name) => raw.identities[name]?.default === true);
   for (const name of defaults.slice(1)) {
     report(['identities', name, 'default'], `"${defaults[0] ?? ''}" is the default already`);
@@ -204,6 +260,30 @@ function contradictions(raw: RawConfig, source: YamlSource): readonly string[] {
     if (!isLoopback(parseListenAddress(raw.admin.address))) {
       report(['admin', 'address'], 'is not a loopback address; see dangerouslyAllowRemote');
     }
+  }
+  return problems;
+}
+
+/** A process serves applications, or is an authority, or both. */
+function sectionProblems(raw: RawConfig, source: YamlSource): readonly string[] {
+  const problems: string[] = [];
+  const report = (path: readonly PropertyKey[], message: string): void => {
+    problems.push(`${source.place(path)}: ${pathText(path)}: ${message}`);
+  };
+  const serves = raw.listen.length > 0 || Object.keys(raw.identities).length > 0;
+  if (raw.authority === undefined || serves) {
+    if (raw.listen.length === 0) report(['listen'], 'must hold at least one listener');
+    if (Object.keys(raw.identities).length === 0) {
+      report(['identities'], 'must hold at least one identity');
+    }
+  }
+  const fromFiles = Object.values(raw.identities).some(({ enrolled }) => enrolled !== true);
+  if (fromFiles && raw.trust.bundle === undefined) {
+    report(['trust', 'bundle'], 'identities from files need to know whom to trust');
+  }
+  if (raw.authority === undefined) return problems;
+  for (const [path, message] of authorityProblems(raw.authority)) {
+    report(['authority', ...path], message);
   }
   return problems;
 }

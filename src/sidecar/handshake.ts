@@ -11,6 +11,7 @@ import type {
   HandshakeResult,
   SignAction,
   TicketProtector,
+  VerifyChainAction,
 } from '../tls/config.ts';
 import type { CipherSuite } from '../tls/cipher-suites.ts';
 import { NamedGroup, SignatureScheme } from '../tls/registries.ts';
@@ -26,18 +27,21 @@ import type {
   ServerRequest,
 } from './handshake-request.ts';
 import type { IdentityStore } from './identities.ts';
-import { selectClientIdentity, selectServerIdentities } from './identity-selection.ts';
+import {
+  allowedNames,
+  selectClientIdentity,
+  selectServerIdentities,
+} from './identity-selection.ts';
 import type { LocalIdentity } from './local-identity.ts';
+import type { PeerTrust } from './peer-trust.ts';
 import { judgePeer, type VerifiedPeer } from './peer-verification.ts';
 import { type ClientSessionCache, copySession, wipeSession } from './session-cache.ts';
 import type { Signer } from './signer.ts';
-import type { TrustStore } from './trust.ts';
 
 /** What handshakes of one sidecar share. */
 export interface HandshakeServices {
   readonly policy: TlsPolicy;
   readonly identities: IdentityStore;
-  readonly trust: TrustStore;
   readonly signer: Signer;
   readonly sessions: ClientSessionCache;
   /** Absent: no resumption of server sessions. */
@@ -66,10 +70,13 @@ export class OffloadedHandshake {
   readonly #request: HandshakeRequest;
   readonly #services: HandshakeServices;
   readonly #identities: readonly LocalIdentity[];
-  readonly #trustGeneration: number;
+  /** Of a client: whom it believes, and in which state that was at the beginning. */
+  readonly #trust: PeerTrust | undefined;
+  readonly #trustGeneration: number | undefined;
   readonly #session: ClientSession | undefined;
   readonly #sessionKey: string;
   #peer: VerifiedPeer | undefined;
+  #peerTrust: PeerTrust | undefined;
   #signing: LocalIdentity | undefined;
   #offered: ClientSession | undefined;
   #result: HandshakeResult | undefined;
@@ -83,13 +90,14 @@ export class OffloadedHandshake {
   ) {
     this.#request = request;
     this.#services = services;
-    this.#trustGeneration = services.trust.generation;
     let engine: Handshake;
     if (request.role === 'client') {
       const identity = selectClientIdentity(request, caller, services.identities, services.now());
       this.#identities = identity === undefined ? [] : [identity];
-      this.#sessionKey = clientSessionKey(request, caller, identity, services);
-      this.#session = this.#takeSession();
+      this.#trust = identity?.trust ?? anonymousTrust(caller, services.identities);
+      this.#trustGeneration = this.#trust.generation;
+      this.#sessionKey = clientSessionKey(request, caller, identity, this.#trust, services);
+      this.#session = this.#takeSession(this.#trust);
       engine = this.#clientEngine(request);
     } else {
       this.#identities = selectServerIdentities(
@@ -104,8 +112,10 @@ export class OffloadedHandshake {
     this.driver = new EngineDriver(engine, {
       sign: (action) => this.#sign(action),
       verify: (action) => {
-        const { verdict, peer } = judgePeer(action, request, services.trust);
+        const trust = this.#trustOf(action);
+        const { verdict, peer } = judgePeer(action, request, trust);
         this.#peer = peer;
+        this.#peerTrust = trust;
         return verdict;
       },
       broken: onBroken,
@@ -119,9 +129,20 @@ export class OffloadedHandshake {
     return identity === undefined ? undefined : provableName(identity);
   }
 
-  /** Turns the engine's result into the caller's, and keeps the session for resumption. */
+  /**
+   * Turns the engine's result into the caller's, and keeps the session for resumption. Throws
+   * `ServiceError` if the peer was revoked since it was verified: a handshake takes its time, and
+   * from here on it is for the caller to hear of revocations.
+   */
   complete(result: HandshakeResult): SessionOutcome {
     this.#result = result;
+    if (this.#peer !== undefined && this.#peerTrust?.isRevoked(this.#peer.leaf) === true) {
+      throw new ServiceError(
+        'ABORTED',
+        'certificate_revoked',
+        'the certificate of the peer was revoked during the handshake',
+      );
+    }
     this.#keepSession(result);
     const local = this.#identities.find(({ credential }) => credential === result.credential);
     const { applicationProtocol } = result;
@@ -203,7 +224,10 @@ export class OffloadedHandshake {
 
   /** RFC 5246 §7.4.4. Left out when long: the list is a hint, and the flight should stay small. */
   #authorityNames(): readonly Uint8Array[] {
-    const names = this.#services.trust.anchors.certificates.map(({ subject }) => subject);
+    const trusts = new Set(this.#identities.map(({ trust }) => trust));
+    const names = [...trusts].flatMap(({ anchors }) =>
+      anchors.certificates.map(({ subject }) => subject),
+    );
     const length = names.reduce((sum, name) => sum + name.length + 2, 0);
     return length > maxAuthorityNamesBytes ? [] : names;
   }
@@ -211,13 +235,20 @@ export class OffloadedHandshake {
   /** Whatever changes here makes tickets sealed before it lead to full handshakes. */
   #sessionContext(caller: Caller, clientAuth: ClientAuthMode): Uint8Array {
     const parts = [
-      this.#trustGeneration,
       caller.id,
       clientAuth,
       this.#services.policy.requireExtendedMasterSecret,
-      this.#identities.map(({ name }) => name),
+      this.#identities.map(({ name, trust }) => [name, trust.generation]),
     ];
     return hash('sha256', Buffer.from(JSON.stringify(parts)));
+  }
+
+  /** A server judges its peer by what the identity believes that it shows to it. */
+  #trustOf({ credential }: VerifyChainAction): PeerTrust {
+    const identity = this.#identities.find((one) => one.credential === credential);
+    const trust = this.#trust ?? identity?.trust;
+    if (trust === undefined) throw new TypeError('chain to be verified for a foreign credential');
+    return trust;
   }
 
   #sign(action: SignAction): Uint8Array | Promise<Uint8Array> {
@@ -229,8 +260,8 @@ export class OffloadedHandshake {
   }
 
   /** A session is offered only if its peer would be accepted now as in a full handshake. */
-  #takeSession(): ClientSession | undefined {
-    const { policy, sessions, trust, now } = this.#services;
+  #takeSession(trust: PeerTrust): ClientSession | undefined {
+    const { policy, sessions, now } = this.#services;
     if (!policy.sessionTickets) return undefined;
     const session = sessions.take(this.#sessionKey, now());
     if (session === undefined) return undefined;
@@ -244,13 +275,14 @@ export class OffloadedHandshake {
       return undefined;
     }
     this.#peer = peer;
+    this.#peerTrust = trust;
     return session;
   }
 
   #keepSession(result: HandshakeResult): void {
-    const { policy, sessions, trust } = this.#services;
+    const { policy, sessions } = this.#services;
     if (this.#request.role !== 'client' || !policy.sessionTickets) return;
-    if (trust.generation !== this.#trustGeneration) return;
+    if (this.#trust?.generation !== this.#trustGeneration) return;
     const session = result.session ?? (result.resumed ? this.#session : undefined);
     if (session !== undefined) sessions.store(this.#sessionKey, session);
   }
@@ -266,6 +298,16 @@ export function provableName(identity: LocalIdentity): ProvableName | undefined 
   if (identity.spiffeId !== undefined) return { kind: 'spiffe', id: identity.spiffeId };
   const [name] = identity.leaf.subjectAltNames.dnsNames;
   return name === undefined ? undefined : { kind: 'dns', name: name.toLowerCase() };
+}
+
+function anonymousTrust(caller: Caller, identities: IdentityStore): PeerTrust {
+  const trust = identities.trustOfAnonymous(allowedNames(caller, identities));
+  if (trust !== undefined) return trust;
+  throw new ServiceError(
+    'FAILED_PRECONDITION',
+    'identity_not_enrolled',
+    'no identity has enrolled yet, so there is nobody to trust',
+  );
 }
 
 /** A caller can be stricter than the policy, never laxer. */
@@ -314,7 +356,8 @@ function clientSessionKey(
   request: ClientRequest,
   caller: Caller,
   identity: LocalIdentity | undefined,
-  { trust, policy }: HandshakeServices,
+  trust: PeerTrust,
+  { policy }: HandshakeServices,
 ): string {
   return JSON.stringify([
     caller.id,
@@ -323,6 +366,7 @@ function clientSessionKey(
     request.targetIdentities,
     request.applicationProtocols,
     suitesFor(request, policy.cipherSuites).map(({ code }) => code),
+    identity?.name,
     trust.generation,
   ]);
 }

@@ -1,6 +1,10 @@
-import type { IdentityConfig } from './config.ts';
+import type { ServiceError } from '../rpc/errors.ts';
+import type { FileIdentityConfig, SidecarConfig } from './config.ts';
 import { ConfigurationError } from './configuration-error.ts';
+import type { CredentialSource } from './credential-source.ts';
+import { EnrolledEntry } from './enrolled-entry.ts';
 import { IdentityError, type LocalIdentity, readIdentity } from './local-identity.ts';
+import { type PeerTrust, trustsNobody } from './peer-trust.ts';
 
 /** What came of looking at the files of one identity again. */
 export type ReloadResult =
@@ -8,68 +12,127 @@ export type ReloadResult =
   | { readonly name: string; readonly outcome: 'reloaded'; readonly identity: LocalIdentity }
   | { readonly name: string; readonly outcome: 'failed'; readonly problem: string };
 
+/** Where the identities of a sidecar come from. */
+export interface IdentityOrigins {
+  readonly config: Pick<SidecarConfig, 'identities' | 'staleTrust'>;
+  /** Of identities from files. */
+  readonly fileTrust: PeerTrust | undefined;
+  /** Of enrolled ones, by name. */
+  readonly sources: ReadonlyMap<string, CredentialSource>;
+  readonly now: () => Date;
+}
+
 /**
  * The identities of this sidecar. Each is replaced as a whole or not at all: a pair of files that
  * cannot be used leaves the old key and certificate in place, and its problem on record.
  */
 export class IdentityStore {
-  readonly #entries: Map<string, Entry>;
+  readonly #entries = new Map<string, FileEntry | EnrolledEntry>();
+  readonly #fileTrust: PeerTrust | undefined;
 
   /** Throws {@link ConfigurationError} with the problems of all identities. */
-  constructor(configs: readonly IdentityConfig[]) {
+  constructor({ config, fileTrust, sources, now }: IdentityOrigins) {
+    this.#fileTrust = fileTrust;
     const problems: string[] = [];
-    this.#entries = new Map();
-    for (const config of configs) {
+    for (const identity of config.identities) {
+      const { name } = identity;
+      if (identity.kind === 'enrolled') {
+        const source = sources.get(name);
+        if (source === undefined) continue;
+        this.#entries.set(name, new EnrolledEntry(identity, source, config.staleTrust, now));
+        continue;
+      }
       try {
-        const identity = readIdentity(config, undefined);
-        if (identity !== 'unchanged') {
-          this.#entries.set(config.name, { config, identity, problem: undefined });
-        }
+        this.#entries.set(name, new FileEntry(identity, fileTrust ?? trustsNobody));
       } catch (error) {
         if (!(error instanceof IdentityError)) throw error;
-        problems.push(`identity ${config.name}: ${error.message}`);
+        problems.push(`identity ${name}: ${error.message}`);
       }
     }
     if (problems.length > 0) throw new ConfigurationError(problems);
   }
 
-  /** In the order of the configuration. */
+  /** Those with a key and a certificate, in the order of the configuration. */
   all(): readonly LocalIdentity[] {
-    return [...this.#entries.values()].map(({ identity }) => identity);
+    return [...this.#entries.values()].flatMap(({ identity }) => identity ?? []);
   }
 
   get(name: string): LocalIdentity | undefined {
     return this.#entries.get(name)?.identity;
   }
 
-  /** What went wrong when the files of an identity were last looked at. */
+  /** Names of all, ready or not. */
+  names(): readonly string[] {
+    return [...this.#entries.keys()];
+  }
+
+  /** Those that are enrolled, or wait for it. */
+  enrolled(): readonly EnrolledEntry[] {
+    return [...this.#entries.values()].filter((entry) => entry instanceof EnrolledEntry);
+  }
+
+  enrolledEntry(name: string): EnrolledEntry | undefined {
+    const entry = this.#entries.get(name);
+    return entry instanceof EnrolledEntry ? entry : undefined;
+  }
+
+  /** What went wrong when an identity was last looked at. */
   problemOf(name: string): string | undefined {
     return this.#entries.get(name)?.problem;
   }
 
+  /** Why an identity cannot be used, apart from the dates of its certificate. */
+  refusalOf(name: string): ServiceError | undefined {
+    return this.enrolledEntry(name)?.refusal;
+  }
+
+  /** Whom a client believes that acts as nobody: what the files say, else the first that knows. */
+  trustOfAnonymous(names: readonly string[]): PeerTrust | undefined {
+    return this.#fileTrust ?? names.flatMap((name) => this.get(name)?.trust ?? [])[0];
+  }
+
   /** Looks at the files of every identity again. */
   reload(): readonly ReloadResult[] {
-    return [...this.#entries.values()].map((entry) => reloadEntry(entry));
+    return [...this.#entries.values()].flatMap((entry) =>
+      entry instanceof FileEntry ? entry.reload() : [],
+    );
   }
 }
 
-interface Entry {
-  readonly config: IdentityConfig;
-  identity: LocalIdentity;
-  problem: string | undefined;
-}
+/** One identity in files. */
+class FileEntry {
+  readonly #config: FileIdentityConfig;
+  readonly #trust: PeerTrust;
+  #identity: LocalIdentity;
+  #problem: string | undefined;
 
-function reloadEntry(entry: Entry): ReloadResult {
-  const { name } = entry.config;
-  try {
-    const identity = readIdentity(entry.config, entry.identity.version);
-    entry.problem = undefined;
-    if (identity === 'unchanged') return { name, outcome: 'unchanged' };
-    entry.identity = identity;
-    return { name, outcome: 'reloaded', identity };
-  } catch (error) {
-    if (!(error instanceof IdentityError)) throw error;
-    entry.problem = error.message;
-    return { name, outcome: 'failed', problem: error.message };
+  /** Throws {@link IdentityError}. */
+  constructor(config: FileIdentityConfig, trust: PeerTrust) {
+    this.#config = config;
+    this.#trust = trust;
+    this.#identity = readIdentity(config, trust);
+  }
+
+  get identity(): LocalIdentity {
+    return this.#identity;
+  }
+
+  get problem(): string | undefined {
+    return this.#problem;
+  }
+
+  reload(): ReloadResult {
+    const { name } = this.#config;
+    try {
+      const identity = readIdentity(this.#config, this.#trust, this.#identity.version);
+      this.#problem = undefined;
+      if (identity === 'unchanged') return { name, outcome: 'unchanged' };
+      this.#identity = identity;
+      return { name, outcome: 'reloaded', identity };
+    } catch (error) {
+      if (!(error instanceof IdentityError)) throw error;
+      this.#problem = error.message;
+      return { name, outcome: 'failed', problem: error.message };
+    }
   }
 }

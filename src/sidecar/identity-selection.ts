@@ -20,7 +20,7 @@ export function selectClientIdentity(
     request.identity === undefined
       ? defaultIdentity(caller, store)
       : find(request.identity, caller, store);
-  return usable(identity, now);
+  return usable(identity, store, now);
 }
 
 /**
@@ -34,22 +34,29 @@ export function selectServerIdentities(
   now: Date,
 ): readonly LocalIdentity[] {
   if (request.identities.length > 0) {
-    const named = request.identities.map((one) => usable(find(one, caller, store), now));
+    const named = request.identities.map((one) => usable(find(one, caller, store), store, now));
     return [...new Set(named)];
   }
   const allowed = [...allowedIdentities(caller, store)].sort(
     (a, b) => Number(b.isDefault) - Number(a.isDefault),
   );
-  const valid = allowed.filter((identity) => isValid(identity, now));
+  const valid = allowed.filter(
+    (identity) => isValid(identity, now) && store.refusalOf(identity.name) === undefined,
+  );
+  if (valid.length > 0) return valid;
   const [first] = allowed;
-  if (valid.length === 0 && first !== undefined) throw expired(first, now);
-  if (valid.length === 0) throw noDefault();
-  return valid;
+  if (first !== undefined) usable(first, store, now);
+  throw notReady(caller, store) ?? noDefault();
 }
 
 /** Identities a caller may use, in the order of the configuration. */
 export function allowedIdentities(caller: Caller, store: IdentityStore): readonly LocalIdentity[] {
   return store.all().filter(({ name }) => mayUse(caller, name));
+}
+
+/** Names of the identities a caller may use, ready or not. */
+export function allowedNames(caller: Caller, store: IdentityStore): readonly string[] {
+  return store.names().filter((name) => mayUse(caller, name));
 }
 
 /** Whether the certificate of an identity is valid at a moment. */
@@ -58,6 +65,8 @@ export function isValid({ leaf }: LocalIdentity, now: Date): boolean {
 }
 
 function find(wanted: IdentityReference, caller: Caller, store: IdentityStore): LocalIdentity {
+  const refusal = wanted.kind === 'configured' ? refusalIn(store, caller, wanted.name) : undefined;
+  if (refusal !== undefined) throw refusal;
   const matching = store.all().filter((identity) => isNamed(identity, wanted));
   const allowed = matching.find(({ name }) => mayUse(caller, name));
   if (allowed !== undefined) return allowed;
@@ -75,7 +84,7 @@ function defaultIdentity(caller: Caller, store: IdentityStore): LocalIdentity {
   const allowed = allowedIdentities(caller, store);
   const chosen =
     allowed.find(({ isDefault }) => isDefault) ?? (allowed.length === 1 ? allowed[0] : undefined);
-  if (chosen === undefined) throw noDefault();
+  if (chosen === undefined) throw notReady(caller, store) ?? noDefault();
   return chosen;
 }
 
@@ -94,9 +103,20 @@ function mayUse({ identities }: Caller, name: string): boolean {
   return identities === 'all' || identities.has(name);
 }
 
-function usable(identity: LocalIdentity, now: Date): LocalIdentity {
+function usable(identity: LocalIdentity, store: IdentityStore, now: Date): LocalIdentity {
+  const refusal = store.refusalOf(identity.name);
+  if (refusal !== undefined) throw refusal;
   if (!isValid(identity, now)) throw expired(identity, now);
   return identity;
+}
+
+/** Why the caller has nothing to act as, if that is because an identity waits for something. */
+function notReady(caller: Caller, store: IdentityStore): ServiceError | undefined {
+  return store.names().flatMap((name) => refusalIn(store, caller, name) ?? [])[0];
+}
+
+function refusalIn(store: IdentityStore, caller: Caller, name: string): ServiceError | undefined {
+  return mayUse(caller, name) ? store.refusalOf(name) : undefined;
 }
 
 function expired({ name, leaf }: LocalIdentity, now: Date): ServiceError {

@@ -12,22 +12,29 @@ import {
   spiffeIdOf,
 } from '../pki/index.ts';
 import { type Credential, SignatureScheme } from '../tls/index.ts';
-import type { IdentityConfig } from './config.ts';
+import type { FileIdentityConfig } from './config.ts';
+import type { PeerTrust } from './peer-trust.ts';
 
 /** A long-term key with its certificates, ready for use. The key is never exported. */
-export interface LocalIdentity {
+export interface LocalIdentity extends KeyWithChain {
   readonly name: string;
   readonly isDefault: boolean;
+  /** Whom it believes. */
+  readonly trust: PeerTrust;
+  /** Digest of the files it was read from, or of whatever else tells whether it changed. */
+  readonly version: string;
+  /** What is unwise about the files. */
+  readonly warnings: readonly string[];
+}
+
+/** A private key and the certificates for it, as handshakes need them. */
+export interface KeyWithChain {
   readonly credential: Credential;
   readonly privateKey: KeyObject;
   readonly leaf: Certificate;
   readonly spiffeId: string | undefined;
   /** Such as `ecdsa-p256` or `rsa-2048`. */
   readonly keyType: string;
-  /** Digest of the files it was read from: tells whether they changed. */
-  readonly version: string;
-  /** What is unwise about the files. */
-  readonly warnings: readonly string[];
 }
 
 /** The files of an identity are unusable; the message names the file. */
@@ -39,9 +46,16 @@ export class IdentityError extends Error {
  * Reads an identity from its files, unless they are still the ones of `version`. The key is read as
  * bytes, which are wiped. Throws {@link IdentityError}.
  */
+export function readIdentity(config: FileIdentityConfig, trust: PeerTrust): LocalIdentity;
 export function readIdentity(
-  config: IdentityConfig,
-  version: string | undefined,
+  config: FileIdentityConfig,
+  trust: PeerTrust,
+  version: string,
+): LocalIdentity | 'unchanged';
+export function readIdentity(
+  config: FileIdentityConfig,
+  trust: PeerTrust,
+  version?: string,
 ): LocalIdentity | 'unchanged' {
   const certificateFile = readBounded(config.certificate);
   const keyFile = readBounded(config.privateKey);
@@ -53,54 +67,52 @@ export function readIdentity(
       parseCertificatePem(certificateFile).map((der) => parseCertificate(der)),
     );
     const privateKey = naming(config.privateKey, () => loadPrivateKey(keyFile));
-    return join(config, chain, privateKey, current);
+    const joined = naming(config.privateKey, () => joinKeyAndChain(config.name, chain, privateKey));
+    return {
+      name: config.name,
+      isDefault: config.isDefault,
+      trust,
+      version: current,
+      warnings: permissionWarnings(config.privateKey),
+      ...joined,
+    };
   } finally {
     keyFile.fill(0);
   }
 }
 
-function join(
-  config: IdentityConfig,
+/**
+ * Puts a key and its chain together. Throws {@link IdentityError} if they do not belong together, or
+ * are of a kind TLS has no use for.
+ */
+export function joinKeyAndChain(
+  name: string,
   chain: readonly Certificate[],
   privateKey: KeyObject,
-  version: string,
-): LocalIdentity {
+): KeyWithChain {
   const [leaf] = chain;
-  if (leaf === undefined) throw new IdentityError(`${config.certificate}: holds no certificate`);
+  if (leaf === undefined) throw new IdentityError('there is no certificate');
   const keyKind = keyKindOf(privateKey);
-  if (keyKind === undefined) throw new IdentityError(`${config.privateKey}: unknown kind of key`);
-  if (
-    !equal(
-      spki(createPublicKey(privateKey)),
-      spki(naming(config.certificate, () => leaf.publicKey)),
-    )
-  ) {
-    throw new IdentityError(
-      `${config.privateKey}: is not the key of the first certificate in ${config.certificate}`,
-    );
+  if (keyKind === undefined) throw new IdentityError('unknown kind of key');
+  if (!equal(spki(createPublicKey(privateKey)), spki(leaf.publicKey))) {
+    throw new IdentityError('is not the key of the first certificate');
   }
   const restricted = schemesOfRestrictedKey(privateKey);
   if (restricted?.length === 0) {
-    throw new IdentityError(
-      `${config.privateKey}: is restricted to RSA-PSS parameters that TLS does not use`,
-    );
+    throw new IdentityError('is restricted to RSA-PSS parameters that TLS does not use');
   }
   const modulusBytes = rsaModulusBytes(privateKey);
   return {
-    name: config.name,
-    isDefault: config.isDefault,
     privateKey,
     leaf,
     spiffeId: spiffeIdOf(leaf),
     keyType: keyKind.startsWith('rsa') ? `${keyKind}-${String(modulusBytes * 8)}` : keyKind,
-    version,
-    warnings: permissionWarnings(config.privateKey),
     credential: {
-      name: config.name,
+      name,
       certificates: chain.map(({ der }) => der),
       keyKind,
       rsaModulusBytes: modulusBytes,
-      matchesServerName: (name) => matchesDnsName(leaf, name),
+      matchesServerName: (serverName) => matchesDnsName(leaf, serverName),
       issuerNames: chain.map(({ issuer }) => issuer),
       chainSchemes: chain.flatMap(({ signatureScheme }) => signatureScheme ?? []),
       ...(restricted === undefined ? {} : { signatureSchemes: knownSchemes(restricted) }),

@@ -1,4 +1,4 @@
-import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { collectDefaultMetrics, Counter, Gauge, Histogram, type Registry } from 'prom-client';
 
 /** What is asked when the metrics are read. */
 export interface GaugeSources {
@@ -9,6 +9,20 @@ export interface GaugeSources {
   readonly clientSessions: () => number;
   readonly trustGeneration: () => number;
   readonly notAfter: () => Iterable<readonly [identity: string, notAfter: Date]>;
+  readonly revocationWatchers: () => number;
+  readonly enrolled: () => Iterable<EnrolledFigures>;
+}
+
+/** What is measured of an identity that is enrolled, or waits for it. */
+export interface EnrolledFigures {
+  readonly identity: string;
+  /** Absent: never. */
+  readonly trustAgeSeconds: number | undefined;
+  readonly bundleSequence: number;
+  readonly feedSequence: number;
+  readonly revokedCertificates: number;
+  readonly renewals: number;
+  readonly failedRenewals: number;
 }
 
 /** How a handshake ended. `cancelled`: the caller or its peer went away before it was decided. */
@@ -19,33 +33,38 @@ export type HandshakeOutcome = 'ok' | 'failed' | 'refused' | 'cancelled';
  * sidecar chooses, so a peer cannot make series.
  */
 export class SidecarMetrics {
-  readonly #registry = new Registry();
-  readonly #handshakes = this.#counter('handshakes_total', 'Handshakes by how they ended.', [
-    'role',
-    'result',
-    'reason',
-  ]);
-  readonly #duration = new Histogram({
-    name: 'sidekey_handshake_duration_seconds',
-    help: 'From the start message to the result, waiting for peers and in the queue included.',
-    labelNames: ['role', 'resumed'],
-    buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
-    registers: [this.#registry],
-  });
-  readonly #resumptions = this.#counter('resumptions_total', 'Handshakes that resumed a session.', [
-    'role',
-  ]);
-  readonly #denials = this.#counter('caller_denials_total', 'Calls refused, by reason.', [
-    'reason',
-  ]);
-  readonly #reloads = this.#counter('reloads_total', 'Files looked at again, by what came of it.', [
-    'kind',
-    'name',
-    'result',
-  ]);
+  readonly #registry: Registry;
+  readonly #handshakes: Counter<'role' | 'result' | 'reason'>;
+  readonly #duration: Histogram<'role' | 'resumed'>;
+  readonly #resumptions: Counter<'role'>;
+  readonly #denials: Counter<'reason'>;
+  readonly #reloads: Counter<'kind' | 'name' | 'result'>;
 
-  constructor(sources: GaugeSources) {
-    collectDefaultMetrics({ register: this.#registry, prefix: 'sidekey_' });
+  /** `registry` may hold what others measure in this process. */
+  constructor(sources: GaugeSources, registry: Registry) {
+    this.#registry = registry;
+    collectDefaultMetrics({ register: registry, prefix: 'sidekey_' });
+    this.#handshakes = this.#counter('handshakes_total', 'Handshakes by how they ended.', [
+      'role',
+      'result',
+      'reason',
+    ]);
+    this.#duration = new Histogram({
+      name: 'sidekey_handshake_duration_seconds',
+      help: 'From the start message to the result, waiting for peers and in the queue included.',
+      labelNames: ['role', 'resumed'],
+      buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
+      registers: [registry],
+    });
+    this.#resumptions = this.#counter('resumptions_total', 'Handshakes that resumed a session.', [
+      'role',
+    ]);
+    this.#denials = this.#counter('caller_denials_total', 'Calls refused, by reason.', ['reason']);
+    this.#reloads = this.#counter('reloads_total', 'Files looked at again, by what came of it.', [
+      'kind',
+      'name',
+      'result',
+    ]);
     const byRole = (
       name: string,
       help: string,
@@ -70,6 +89,12 @@ export class SidecarMetrics {
       'Counts up when the trust bundle is replaced.',
       sources.trustGeneration,
     );
+    single(
+      'revocation_watchers',
+      'Applications that follow revocations.',
+      sources.revocationWatchers,
+    );
+    this.#enrolled(sources.enrolled);
     this.#gauge(
       'certificate_not_after_seconds',
       'End of validity of each identity, in seconds since the epoch.',
@@ -106,6 +131,54 @@ export class SidecarMetrics {
 
   get contentType(): string {
     return this.#registry.contentType;
+  }
+
+  #enrolled(figures: () => Iterable<EnrolledFigures>): void {
+    const each = (
+      name: string,
+      help: string,
+      read: (figures: EnrolledFigures) => number | undefined,
+    ): void => {
+      this.#gauge(name, help, ['identity'], (gauge) => {
+        for (const one of figures()) {
+          const value = read(one);
+          if (value !== undefined) gauge.set({ identity: one.identity }, value);
+        }
+      });
+    };
+    each(
+      'trust_age_seconds',
+      'Since the authority of an enrolled identity was heard of last.',
+      (one) => one.trustAgeSeconds,
+    );
+    each(
+      'trust_bundle_sequence',
+      'Version of the trust bundle in use.',
+      (one) => one.bundleSequence,
+    );
+    each(
+      'revocation_feed_sequence',
+      'Last entry of the feed of revocations that was heard.',
+      (one) => one.feedSequence,
+    );
+    each(
+      'revoked_certificates',
+      'Certificates of peers known as revoked.',
+      (one) => one.revokedCertificates,
+    );
+    new Counter({
+      name: 'sidekey_renewals_total',
+      help: 'Certificates obtained from the authority, and attempts that failed.',
+      labelNames: ['identity', 'result'],
+      registers: [this.#registry],
+      collect() {
+        this.reset();
+        for (const { identity, renewals, failedRenewals } of figures()) {
+          this.inc({ identity, result: 'ok' }, renewals);
+          this.inc({ identity, result: 'failed' }, failedRenewals);
+        }
+      },
+    });
   }
 
   #counter<Label extends string>(name: string, help: string, labelNames: Label[]): Counter<Label> {

@@ -8,13 +8,14 @@ import {
 } from '../pki/index.ts';
 import type { ChainVerdict, VerifyChainAction } from '../tls/config.ts';
 import type { HandshakeRequest, ProvableName, TargetHost } from './handshake-request.ts';
-import type { TrustStore } from './trust.ts';
+import type { PeerTrust } from './peer-trust.ts';
 
 /** Who a peer turned out to be. */
 export interface VerifiedPeer {
   /** Absent: the certificate has no name we report. */
   readonly identity: ProvableName | undefined;
   readonly fingerprint: Uint8Array;
+  readonly leaf: Certificate;
 }
 
 /** Answer about a chain: for the engine, and who it is if it is good. */
@@ -33,7 +34,7 @@ export type PresentedChain = Pick<VerifyChainAction, 'certificates' | 'stapledOc
 export function judgePeer(
   { certificates, stapledOcsp }: PresentedChain,
   request: HandshakeRequest,
-  trust: TrustStore,
+  trust: PeerTrust,
 ): PeerJudgement {
   try {
     const chain = trust.verify(certificates, {
@@ -64,7 +65,7 @@ function accept({ leaf }: VerifiedChain, identity: ProvableName | undefined): Pe
   }
   return {
     verdict: { ok: true, publicKey: leaf.publicKey, keyKind: leaf.keyKind },
-    peer: { identity, fingerprint: leaf.fingerprint },
+    peer: { identity, fingerprint: leaf.fingerprint, leaf },
   };
 }
 

@@ -1,5 +1,6 @@
 import { schemesForKey, signSync, verifySignature } from '../crypto/signatures.ts';
 import { randomBytes } from '../crypto/random.ts';
+import type { IdentityStore } from './identities.ts';
 import { isValid } from './identity-selection.ts';
 import type { LocalIdentity } from './local-identity.ts';
 
@@ -23,6 +24,18 @@ export function readinessProblem(identity: LocalIdentity, now: Date): string | u
     if (!(error instanceof Error)) throw error;
     return 'the key cannot sign';
   }
+}
+
+/** Why nobody can act as the identity of this name now, or `undefined` if one can. */
+export function identityProblem(
+  identities: IdentityStore,
+  name: string,
+  now: Date,
+): string | undefined {
+  const refusal = identities.refusalOf(name);
+  if (refusal !== undefined) return refusal.message;
+  const identity = identities.get(name);
+  return identity === undefined ? undefined : readinessProblem(identity, now);
 }
 
 /**

@@ -8,7 +8,8 @@ import type { TrustStore } from './trust.ts';
 export interface ReloaderOptions {
   readonly config: SidecarConfig;
   readonly identities: IdentityStore;
-  readonly trust: TrustStore;
+  /** Absent: no identity is read from files. */
+  readonly trust: TrustStore | undefined;
   readonly metrics: SidecarMetrics;
   readonly log: Logger;
   /** The trust bundle was replaced. */
@@ -24,9 +25,11 @@ export class Reloader {
   constructor(options: ReloaderOptions) {
     this.#options = options;
     const { identities, trustBundle } = options.config;
-    const paths = identities.flatMap(({ certificate, privateKey }) => [certificate, privateKey]);
+    const paths = identities.flatMap((identity) =>
+      identity.kind === 'files' ? [identity.certificate, identity.privateKey] : [],
+    );
     this.#watcher = new FileWatcher(
-      [...paths, trustBundle],
+      trustBundle === undefined ? paths : [...paths, trustBundle],
       () => {
         this.reload();
       },
@@ -74,6 +77,7 @@ export class Reloader {
 
   #reloadTrust(): void {
     const { trust, metrics, log, onTrustChanged } = this.#options;
+    if (trust === undefined) return;
     const result = trust.reload();
     switch (result.outcome) {
       case 'unchanged':

@@ -2,10 +2,12 @@ import { ReflectionService } from '@grpc/reflection';
 import { HealthImplementation } from 'grpc-health-check';
 import { mkdirSync } from 'node:fs';
 import type { Logger } from 'pino';
+import { Registry } from 'prom-client';
 import { toHex } from '../bytes/bytes.ts';
 import { randomBytes } from '../crypto/random.ts';
 import { WorkloadServiceService } from '../gen/sidekey/v1/workload.ts';
 import { formatAddress } from '../rpc/address.ts';
+import { isDenial, type ServiceError } from '../rpc/errors.ts';
 import {
   createPeerCredentialsReader,
   type PeerCredentialsReader,
@@ -18,15 +20,20 @@ import { Admission } from './admission.ts';
 import { CallerPolicy } from './callers.ts';
 import type { Limits, SidecarConfig } from './config.ts';
 import { ConfigurationError } from './configuration-error.ts';
+import type { CredentialSource } from './credential-source.ts';
 import { loadDescriptors } from './descriptors.ts';
+import { enrolledFigures, EnrolledFollower } from './enrolled-follower.ts';
+import { enrollIdentity } from './enrolling.ts';
 import { IdentityStore } from './identities.ts';
 import { SidecarMetrics } from './metrics.ts';
-import { lookedAtOnceIn, readinessProblem } from './readiness.ts';
+import { identityProblem, lookedAtOnceIn } from './readiness.ts';
 import { Reloader } from './reloader.ts';
+import { RevocationWatchers } from './revocation-watchers.ts';
 import { HandshakeService, handshakeService } from './service.ts';
 import { ClientSessionCache } from './session-cache.ts';
 import { Signer } from './signer.ts';
 import { TrustStore } from './trust.ts';
+import { VersionAttempts, type VersionAttempt } from './version-attempts.ts';
 import { listIdentities } from './workload.ts';
 
 export interface SidecarOptions {
@@ -35,6 +42,12 @@ export interface SidecarOptions {
   readonly now?: () => Date;
   /** Absent: SO_PEERCRED. */
   readonly readCredentials?: PeerCredentialsReader;
+  /** Of each identity configured as enrolled, by its name. */
+  readonly sources?: ReadonlyMap<string, CredentialSource>;
+  /** Where measurements go; absent: a registry of its own. */
+  readonly registry?: Registry;
+  /** What else in this process keeps it from being ready, one line each. */
+  readonly problems?: () => readonly string[];
 }
 
 /** A sidecar that serves. */
@@ -43,6 +56,8 @@ export interface Sidecar {
   readonly address: string;
   readonly addresses: readonly string[];
   readonly adminAddress: string | undefined;
+  /** Peers that came with an old version of TLS only, by the application they came to. */
+  readonly versionAttempts: readonly VersionAttempt[];
   /** Looks at keys, certificates and trust bundle now, without waiting for a report of change. */
   reload(): void;
   /** Takes no new handshakes, lets those in progress finish within the time, then closes. */
@@ -56,7 +71,7 @@ export interface Sidecar {
  * it listens. Throws {@link ConfigurationError}.
  */
 export function checkSidecar(config: SidecarConfig, now: () => Date = systemClock): void {
-  loadMaterial(config, now);
+  loadMaterial(config, now, new Map());
 }
 
 /** Starts a sidecar. Throws {@link ConfigurationError} or `ListenError`. */
@@ -79,11 +94,14 @@ class RunningSidecar implements Sidecar {
   readonly #log: Logger;
   readonly #now: () => Date;
   readonly #identities: IdentityStore;
-  readonly #trust: TrustStore;
   readonly #metrics: SidecarMetrics;
   readonly #rpc: RpcServer<CallerPolicy>;
   readonly #service: HandshakeService;
   readonly #reloader: Reloader;
+  readonly #followers: readonly EnrolledFollower[];
+  readonly #watchers: RevocationWatchers;
+  readonly #attempts = new VersionAttempts();
+  readonly #otherProblems: () => readonly string[];
   readonly #sessions: ClientSessionCache;
   readonly #tickets: TicketKeys | undefined;
   readonly #health = new HealthImplementation({ '': 'SERVING', 's2a.proto.S2AService': 'SERVING' });
@@ -95,26 +113,35 @@ class RunningSidecar implements Sidecar {
 
   constructor(config: SidecarConfig, options: SidecarOptions) {
     const now = options.now ?? systemClock;
-    const { policies, identities, trust } = loadMaterial(config, now);
+    const { policies, identities, trust } = loadMaterial(config, now, options.sources ?? new Map());
     this.#config = config;
     this.#log = options.log;
     this.#now = now;
     this.#identities = identities;
-    this.#trust = trust;
+    this.#otherProblems = options.problems ?? (() => []);
     this.#policies = policies;
     const { limits, tls } = config;
     this.#sessions = new ClientSessionCache(limits.clientSessions, tls.ticketLifetimeSeconds);
     this.#tickets = tls.sessionTickets ? ticketKeys(tls.ticketLifetimeSeconds, now) : undefined;
     const admission = { client: admissionOf(limits), server: admissionOf(limits) };
-    this.#metrics = new SidecarMetrics({
-      inFlight: (role) => admission[role].inFlight,
-      queued: (role) => admission[role].queued,
-      openStreams: () => this.#service.openStreams,
-      connections: () => this.#rpc.connectionCount,
-      clientSessions: () => this.#sessions.size,
-      trustGeneration: () => trust.generation,
-      notAfter: () => identities.all().map(({ name, leaf }) => [name, leaf.notAfter] as const),
-    });
+    this.#trustGeneration = () =>
+      identities
+        .enrolled()
+        .reduce((sum, entry) => sum + entry.trust.generation, trust?.generation ?? 0);
+    this.#metrics = new SidecarMetrics(
+      {
+        inFlight: (role) => admission[role].inFlight,
+        queued: (role) => admission[role].queued,
+        openStreams: () => this.#service.openStreams,
+        connections: () => this.#rpc.connectionCount,
+        clientSessions: () => this.#sessions.size,
+        trustGeneration: this.#trustGeneration,
+        notAfter: () => identities.all().map(({ name, leaf }) => [name, leaf.notAfter] as const),
+        revocationWatchers: () => this.#watchers.size,
+        enrolled: () => identities.enrolled().map((entry) => enrolledFigures(entry, now())),
+      },
+      options.registry ?? new Registry(),
+    );
     this.#rpc = new RpcServer({
       // The protocol's own limit is lower; beyond it a request is refused with a reason.
       maxReceiveBytes: 196_608,
@@ -128,7 +155,6 @@ class RunningSidecar implements Sidecar {
         handshakes: {
           policy: tls,
           identities,
-          trust,
           signer: new Signer(limits.rsaSignatures),
           sessions: this.#sessions,
           tickets: this.#tickets,
@@ -141,6 +167,7 @@ class RunningSidecar implements Sidecar {
         },
         admission,
         metrics: this.#metrics,
+        versionAttempts: this.#attempts,
         log: options.log,
         newHandshakeId: handshakeIds(),
         isDraining: () => this.#draining,
@@ -148,12 +175,30 @@ class RunningSidecar implements Sidecar {
       (peer) => this.#rpc.connection(peer),
     );
     this.#identityProblems = lookedAtOnceIn(readinessMs, now, () =>
-      identities.all().flatMap((identity) => {
-        const problem = readinessProblem(identity, now());
-        return problem === undefined ? [] : [`identity ${identity.name}: ${problem}`];
+      identities.names().flatMap((name) => {
+        const problem = identityProblem(identities, name, now());
+        return problem === undefined ? [] : [`identity ${name}: ${problem}`];
       }),
     );
+    this.#watchers = new RevocationWatchers({
+      identities,
+      connection: (peer) => this.#rpc.connection(peer),
+      isDraining: () => this.#draining,
+      onDenied: (error) => {
+        this.#denied(error);
+      },
+    });
     this.#addServices();
+    this.#followers = identities.enrolled().map(
+      (entry) =>
+        new EnrolledFollower(entry, {
+          log: options.log,
+          onTrustChanged: () => {
+            this.#sessions.clear();
+          },
+          onTicketOrder: () => this.#tickets?.wipe(),
+        }),
+    );
     this.#reloader = new Reloader({
       config,
       identities,
@@ -173,6 +218,7 @@ class RunningSidecar implements Sidecar {
   }
 
   readonly #policies: readonly CallerPolicy[];
+  readonly #trustGeneration: () => number;
 
   get address(): string {
     return this.#addresses[0] ?? '';
@@ -184,6 +230,10 @@ class RunningSidecar implements Sidecar {
 
   get adminAddress(): string | undefined {
     return this.#admin === undefined ? undefined : formatAddress(this.#admin.address);
+  }
+
+  get versionAttempts(): readonly VersionAttempt[] {
+    return this.#attempts.list();
   }
 
   async listen(): Promise<void> {
@@ -233,6 +283,7 @@ class RunningSidecar implements Sidecar {
     }
     await this.#rpc.stopListening();
     this.#service.endKeptStreams();
+    this.#watchers.endAll();
     await this.#service.idle(timeoutMs);
     await this.close();
   }
@@ -241,6 +292,8 @@ class RunningSidecar implements Sidecar {
     this.#draining = true;
     clearInterval(this.#housekeeping);
     this.#reloader.close();
+    for (const follower of this.#followers) follower.close();
+    this.#watchers.endAll();
     await this.#rpc.stopListening();
     this.#rpc.destroy();
     await this.#admin?.close();
@@ -251,16 +304,27 @@ class RunningSidecar implements Sidecar {
 
   #addServices(): void {
     const { grpc } = this.#rpc;
+    const common = {
+      identities: this.#identities,
+      connection: (peer: string) => this.#rpc.connection(peer),
+      onDenied: (error: ServiceError) => {
+        this.#denied(error);
+      },
+    };
     grpc.addService(handshakeService, { setUpSession: this.#service.setUpSession });
     grpc.addService(WorkloadServiceService, {
       listIdentities: listIdentities({
-        identities: this.#identities,
-        trust: this.#trust,
+        ...common,
+        trustGeneration: this.#trustGeneration,
         now: this.#now,
-        connection: (peer) => this.#rpc.connection(peer),
-        onDenied: ({ reason, message }) => {
-          this.#metrics.callerDenied(reason);
-          this.#log.warn({ reason, detail: message }, 'request refused');
+      }),
+      watchRevocations: this.#watchers.watch,
+      enrollIdentity: enrollIdentity({
+        ...common,
+        ownUid: process.getuid?.(),
+        isDraining: () => this.#draining,
+        onBroken: (err) => {
+          this.#log.error({ err }, 'enrolment broke');
         },
       }),
     });
@@ -268,8 +332,14 @@ class RunningSidecar implements Sidecar {
     if (this.#config.reflection) new ReflectionService(loadDescriptors()).addToServer(grpc);
   }
 
+  #denied(error: ServiceError): void {
+    const { reason, message } = error;
+    if (isDenial(error)) this.#metrics.callerDenied(reason);
+    this.#log.warn({ reason, detail: message }, 'request refused');
+  }
+
   #problems(): readonly string[] {
-    const problems = this.#identityProblems();
+    const problems = [...this.#identityProblems(), ...this.#otherProblems()];
     return this.#draining ? ['the sidecar is shutting down', ...problems] : problems;
   }
 }
@@ -277,21 +347,32 @@ class RunningSidecar implements Sidecar {
 interface Material {
   readonly policies: readonly CallerPolicy[];
   readonly identities: IdentityStore;
-  readonly trust: TrustStore;
+  readonly trust: TrustStore | undefined;
 }
 
 /** Loads every file a configuration names; the problems of all of them come together. */
-function loadMaterial(config: SidecarConfig, now: () => Date): Material {
+function loadMaterial(
+  config: SidecarConfig,
+  now: () => Date,
+  sources: ReadonlyMap<string, CredentialSource>,
+): Material {
   const problems: string[] = [];
   const policies = config.listen.map((one) => new CallerPolicy(one, process.getuid?.()));
   problems.push(
     ...policies.flatMap((policy) => policy.problems.map((text) => `token file: ${text}`)),
   );
-  const identities = collect(problems, () => new IdentityStore(config.identities));
-  const trust = collect(problems, () => new TrustStore(config.trustBundle, now));
-  if (problems.length > 0 || identities === undefined || trust === undefined) {
-    throw new ConfigurationError(problems);
-  }
+  const { trustBundle } = config;
+  const trustProblems: string[] = [];
+  const trust =
+    trustBundle === undefined
+      ? undefined
+      : collect(trustProblems, () => new TrustStore(trustBundle, now));
+  const identities = collect(
+    problems,
+    () => new IdentityStore({ config, fileTrust: trust, sources, now }),
+  );
+  problems.push(...trustProblems);
+  if (problems.length > 0 || identities === undefined) throw new ConfigurationError(problems);
   return { policies, identities, trust };
 }
 

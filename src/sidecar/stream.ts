@@ -24,6 +24,7 @@ import {
 } from './stream-errors.ts';
 import { type Attempt, logCancelled, logFailure, logRefusal, logSuccess } from './stream-log.ts';
 import { type Deadline, StreamTimer } from './stream-timer.ts';
+import { offeredVersion, type VersionAttempts } from './version-attempts.ts';
 
 /** A stream of SetUpSession; messages are still bytes. */
 export type SessionCall = ServerDuplexStream<Buffer, Buffer>;
@@ -33,6 +34,7 @@ export interface StreamServices {
   readonly handshakes: HandshakeServices;
   readonly admission: Readonly<Record<'client' | 'server', Admission>>;
   readonly metrics: SidecarMetrics;
+  readonly versionAttempts: VersionAttempts;
   readonly log: Logger;
   readonly newHandshakeId: () => string;
   readonly isDraining: () => boolean;
@@ -266,6 +268,7 @@ export class SessionStream {
   ): void {
     const { attempt } = running;
     this.#logFailure(attempt, failure);
+    this.#noteVersion(attempt);
     const report = reportOf(failure);
     // A status is read from the first response by everybody; later only beside bytes to be sent.
     const message = { outFrames: out, bytesConsumed: received, failure: report };
@@ -406,6 +409,13 @@ export class SessionStream {
   #logFailure(attempt: Attempt, failure: HandshakeFailure): void {
     this.#count(attempt, 'failed', failure.reason);
     logFailure(this.#services.log, attempt, failure);
+  }
+
+  /** Peers are not known by address here: the application they came to stands for them. */
+  #noteVersion({ request, caller }: Attempt): void {
+    if (request.role !== 'server') return;
+    const offered = offeredVersion(request.firstBytes);
+    if (offered !== undefined) this.#services.versionAttempts.add(caller?.id ?? '', offered);
   }
 
   #count(

@@ -11,6 +11,7 @@ import {
   type VerifiedChain,
 } from '../pki/index.ts';
 import { ConfigurationError } from './configuration-error.ts';
+import type { ChainPurpose, PeerTrust } from './peer-trust.ts';
 
 /** What came of looking at the bundle file again. */
 export type TrustReload =
@@ -18,19 +19,12 @@ export type TrustReload =
   | { readonly outcome: 'reloaded'; readonly generation: number; readonly certificates: number }
   | { readonly outcome: 'failed'; readonly problem: string };
 
-/** What a chain has to be good for. */
-export interface ChainPurpose {
-  readonly purpose: 'server' | 'client';
-  /** Refuse a leaf that does not state its purpose: for peers known by host name. */
-  readonly requireExtendedKeyUsage: boolean;
-}
-
 /**
  * The certificates peers' chains may end in, from a file. A bundle is replaced as a whole or not at
  * all; each replacement counts up the generation, and whatever was concluded under another
  * generation is void.
  */
-export class TrustStore {
+export class TrustStore implements PeerTrust {
   readonly #path: string;
   readonly #verdicts: ChainVerdictCache;
   readonly #now: () => Date;
@@ -84,7 +78,6 @@ export class TrustStore {
     }
   }
 
-  /** Verifies a peer's chain, or remembers that it did. Throws `CertificateError`. */
   verify(certificates: readonly Uint8Array[], purpose: ChainPurpose): VerifiedChain {
     return this.#verdicts.verify({ certificates, anchors: this.#bundle.anchors, ...purpose });
   }
@@ -97,6 +90,11 @@ export class TrustStore {
     // An anchor stands above every leaf, be it the leaf itself.
     const issuer = path[1] ?? leaf;
     checkStaple({ response, leaf, issuer, now: this.#now() });
+  }
+
+  /** A file of roots says nothing about single certificates. */
+  isRevoked(): boolean {
+    return false;
   }
 }
 

@@ -1,23 +1,22 @@
-import type { handleUnaryCall, Metadata } from '@grpc/grpc-js';
+import type { handleUnaryCall } from '@grpc/grpc-js';
 import type {
   IdentityStatus,
   ListIdentitiesRequest,
   ListIdentitiesResponse,
 } from '../gen/sidekey/v1/workload.ts';
 import { ServiceError, toStatus } from '../rpc/errors.ts';
-import type { Connection } from '../rpc/server.ts';
-import { type Caller, type CallerPolicy, presentedTokens } from './callers.ts';
+import { callerOf, type FindConnection } from './caller-of.ts';
+import type { EnrolledEntry } from './enrolled-entry.ts';
 import type { IdentityStore } from './identities.ts';
-import { allowedIdentities } from './identity-selection.ts';
+import { allowedNames } from './identity-selection.ts';
 import type { LocalIdentity } from './local-identity.ts';
 import { readinessProblem } from './readiness.ts';
-import type { TrustStore } from './trust.ts';
 
 export interface WorkloadServices {
   readonly identities: IdentityStore;
-  readonly trust: TrustStore;
+  readonly trustGeneration: () => number;
   readonly now: () => Date;
-  readonly connection: (peer: string) => Connection<CallerPolicy> | undefined;
+  readonly connection: FindConnection;
   readonly onDenied: (error: ServiceError) => void;
 }
 
@@ -27,12 +26,11 @@ export function listIdentities(
 ): handleUnaryCall<ListIdentitiesRequest, ListIdentitiesResponse> {
   return (call, callback) => {
     try {
-      const caller = identify(services, call.getPeer(), call.metadata);
+      const caller = callerOf(call, services.connection);
+      const names = allowedNames(caller, services.identities);
       callback(null, {
-        identities: allowedIdentities(caller, services.identities).map((identity) =>
-          statusOf(identity, services),
-        ),
-        trustGeneration: BigInt(services.trust.generation),
+        identities: names.flatMap((name) => statusOf(name, services) ?? []),
+        trustGeneration: BigInt(services.trustGeneration()),
       });
     } catch (error) {
       if (!(error instanceof ServiceError)) throw error;
@@ -42,26 +40,31 @@ export function listIdentities(
   };
 }
 
-function identify(services: WorkloadServices, peer: string, metadata: Metadata): Caller {
-  const connection = services.connection(peer);
-  if (connection === undefined) {
-    throw new ServiceError('UNAUTHENTICATED', 'caller_unknown', 'caller is not known');
+function statusOf(name: string, services: WorkloadServices): IdentityStatus | undefined {
+  const { identities, now } = services;
+  const identity = identities.get(name);
+  const entry = identities.enrolledEntry(name);
+  const enrolment = entry === undefined ? undefined : enrolmentOf(entry);
+  if (identity === undefined) {
+    return entry === undefined ? undefined : { ...waiting(entry), enrolment };
   }
-  const tokens = metadata
-    .get('authorization')
-    .flatMap((value) => (typeof value === 'string' ? (bearer.exec(value)?.[1] ?? []) : []));
-  return connection.listener.identify(connection.credentials, presentedTokens(tokens));
+  const readiness = entry?.refusal?.message ?? readinessProblem(identity, now());
+  const problems = [readiness, identities.problemOf(name)];
+  return {
+    ...described(identity),
+    ready: readiness === undefined,
+    problem: problems.filter((problem) => problem !== undefined).join('; '),
+    enrolment,
+  };
 }
 
-function statusOf(identity: LocalIdentity, services: WorkloadServices): IdentityStatus {
+function described(
+  identity: LocalIdentity,
+): Omit<IdentityStatus, 'ready' | 'problem' | 'enrolment'> {
   const { leaf } = identity;
-  const readiness = readinessProblem(identity, services.now());
-  const problems = [readiness, services.identities.problemOf(identity.name)];
   return {
     name: identity.name,
     isDefault: identity.isDefault,
-    ready: readiness === undefined,
-    problem: problems.filter((problem) => problem !== undefined).join('; '),
     spiffeId: identity.spiffeId ?? '',
     dnsNames: [...leaf.subjectAltNames.dnsNames],
     keyType: identity.keyType,
@@ -69,9 +72,34 @@ function statusOf(identity: LocalIdentity, services: WorkloadServices): Identity
     notBefore: leaf.notBefore,
     notAfter: leaf.notAfter,
     certificates: identity.credential.certificates.map((der) => Buffer.from(der)),
-    enrolment: undefined,
   };
 }
 
-/** RFC 6750 §2.1. */
-const bearer = /^Bearer ([\x21-\x7e]+)$/iu;
+/** An identity that has nothing to show yet, or not any more. */
+function waiting({ config, refusal, problem }: EnrolledEntry): Omit<IdentityStatus, 'enrolment'> {
+  const problems = [refusal?.message, problem];
+  return {
+    name: config.name,
+    isDefault: config.isDefault,
+    ready: false,
+    problem: problems.filter((text) => text !== undefined).join('; '),
+    spiffeId: '',
+    dnsNames: [],
+    keyType: config.keyType,
+    fingerprint: Buffer.alloc(0),
+    notBefore: undefined,
+    notAfter: undefined,
+    certificates: [],
+  };
+}
+
+function enrolmentOf({ source }: EnrolledEntry): IdentityStatus['enrolment'] {
+  const { state, renewAt, trustReceivedAt, bundleSequence, feedSequence } = source.status;
+  return {
+    state,
+    renewAt,
+    trustReceivedAt,
+    bundleSequence: BigInt(bundleSequence),
+    feedSequence: BigInt(feedSequence),
+  };
+}

@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import { readFileSync } from 'node:fs';
+import { Registry } from 'prom-client';
 import { SidecarMetrics } from '../../src/sidecar/metrics.ts';
 
 const read = (path: string): string =>
@@ -44,15 +45,20 @@ describe('doc/deployment.md', () => {
 
   it('names no metric that does not exist', async () => {
     const none = (): number => 0;
-    const metrics = new SidecarMetrics({
-      inFlight: none,
-      queued: none,
-      openStreams: none,
-      connections: none,
-      clientSessions: none,
-      trustGeneration: none,
-      notAfter: () => [],
-    });
+    const metrics = new SidecarMetrics(
+      {
+        inFlight: none,
+        queued: none,
+        openStreams: none,
+        connections: none,
+        clientSessions: none,
+        trustGeneration: none,
+        notAfter: () => [],
+        revocationWatchers: none,
+        enrolled: () => [],
+      },
+      new Registry(),
+    );
     const existing = await metrics.text();
     for (const name of named) expect(existing).to.include(`# TYPE ${name} `);
   });

@@ -175,8 +175,10 @@ describe('docker/kubernetes.yaml', () => {
   it('mounts every file of the configuration, and none of them into the application', () => {
     const { sidecar, application, config } = manifest();
     for (const file of [
-      ...config.identities.flatMap((one) => [one.certificate, one.privateKey]),
-      config.trustBundle,
+      ...config.identities.flatMap((one) =>
+        one.kind === 'files' ? [one.certificate, one.privateKey] : [],
+      ),
+      config.trustBundle!,
       config.file,
     ]) {
       expect(mountOf(sidecar, file)?.readOnly, file).to.equal(true);

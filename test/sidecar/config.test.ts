@@ -26,6 +26,7 @@ describe('parseSidecarConfig', () => {
     ]);
     expect(config.identities).to.deep.equal([
       {
+        kind: 'files',
         name: 'web',
         certificate: '/etc/sidekey/web.pem',
         privateKey: '/etc/sidekey/web.key',
