@@ -8,6 +8,7 @@ import type { Logger } from 'pino';
 import { ServiceError, toStatus } from '../../rpc/errors.ts';
 import { KeyManagerError } from '../keys/key-manager.ts';
 import type { Caller } from '../context.ts';
+import { StoreError } from '../store/options.ts';
 import { CommitUnknownError } from '../store/store.ts';
 
 /** What every handler needs. */
@@ -85,6 +86,9 @@ function asServiceError(error: unknown, log: Logger): ServiceError {
   }
   if (error instanceof KeyManagerError) {
     return new ServiceError('UNAVAILABLE', 'key_unusable', error.message);
+  }
+  if (error instanceof StoreError) {
+    return new ServiceError('FAILED_PRECONDITION', 'store_refused', error.message);
   }
   log.error({ err: error }, 'administration call failed');
   return new ServiceError('INTERNAL', 'internal', 'internal error; see the log of the authority');

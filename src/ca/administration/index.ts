@@ -1,0 +1,5 @@
+/** Administration of an authority: what operators see and do. */
+export { authorizeOperator, authorizeOwner } from './authorize.ts';
+export type { AuthorityFacts } from './facts.ts';
+export type { MintedBundles, MintOrder, RecoveryOrder, TokenMint } from './mint.ts';
+export { type AdministrationOptions, createAdministration } from './service.ts';
