@@ -1,10 +1,20 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
+import { addAgentsCommand } from './commands/agents.ts';
+import { addAuditCommand } from './commands/audit.ts';
+import { addAuthorityCommand } from './commands/authority.ts';
+import { addCertificatesCommand } from './commands/certificates.ts';
 import { addConnectCommand } from './commands/connect.ts';
 import { addDemoCommand } from './commands/demo.ts';
+import { addDoctorCommand } from './commands/doctor.ts';
+import { addEnrollCommand } from './commands/enroll.ts';
 import { addIdentityCommand } from './commands/identity.ts';
+import { addPolicyCommand } from './commands/policy.ts';
+import { addRotateCommand } from './commands/rotate.ts';
 import { addServeCommand } from './commands/serve.ts';
 import { addSidecarCommand } from './commands/sidecar.ts';
+import { addTlsPolicyCommand } from './commands/tls-policy.ts';
+import { addTokenCommand } from './commands/token.ts';
 import { describeFailure } from './failure.ts';
 
 /** What every command ends with. */
@@ -52,6 +62,16 @@ function buildProgram(output: CommandOutput, finish: (code: number) => void): Co
   addServeCommand(program);
   addConnectCommand(program);
   addIdentityCommand(program);
+  addEnrollCommand(program);
+  addAuthorityCommand(program, finish);
+  addTokenCommand(program);
+  addAgentsCommand(program);
+  addCertificatesCommand(program);
+  addRotateCommand(program);
+  addTlsPolicyCommand(program);
+  addPolicyCommand(program);
+  addAuditCommand(program, finish);
+  addDoctorCommand(program, finish);
   addDemoCommand(program, finish);
   return program;
 }
