@@ -1,5 +1,6 @@
 import { type NewStore, StoreError, type StoreOptions } from './options.ts';
 import type { Restored, RestoreOptions } from './restore.ts';
+import { PostgresStore } from './postgres/postgres-store.ts';
 import { SqliteStore } from './sqlite/sqlite-store.ts';
 import type { Store } from './store.ts';
 
@@ -33,8 +34,12 @@ export async function restoreStore(
   }
 }
 
-async function open(options: StoreOptions, create?: NewStore): Promise<SqliteStore> {
+async function open(
+  options: StoreOptions,
+  create?: NewStore,
+): Promise<SqliteStore | PostgresStore> {
   if (options.url.startsWith('sqlite:')) return SqliteStore.open(options, create);
+  if (/^postgres(ql)?:/.test(options.url)) return PostgresStore.open(options, create);
   throw new StoreError(
     `the store has to be "sqlite:PATH" or "postgres://…", not "${schemeOf(options.url)}"`,
   );

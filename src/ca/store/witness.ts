@@ -59,20 +59,28 @@ export class Witness {
 
 /** Whether what the store has at the witnessed place is what was witnessed there. */
 export function agrees(expected: Head, found: Head | undefined): boolean {
-  return found !== undefined && found.seq === expected.seq && equal(found.hash, expected.hash);
+  return found?.seq === expected.seq && equal(found.hash, expected.hash);
 }
 
+/** A file that is no witness, such as one a power failure left empty, says nothing. */
 function readWitness(path: string): { readonly epoch: string; readonly head: Head } | undefined {
-  let text;
+  let value: unknown;
   try {
-    text = readFileSync(path, 'utf8');
+    value = JSON.parse(readFileSync(path, 'utf8'));
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+    const absent = error instanceof Error && 'code' in error && error.code === 'ENOENT';
+    if (absent || error instanceof SyntaxError) return undefined;
     throw error;
   }
-  const { epoch, seq, hash } = witnessSchema.parse(JSON.parse(text));
+  const witness = witnessSchema.safeParse(value);
+  if (!witness.success) return undefined;
+  const { epoch, seq, hash } = witness.data;
   return { epoch, head: { seq, hash: new Uint8Array(Buffer.from(hash, 'hex')) } };
 }
 
-const witnessSchema = z.object({ epoch: z.string(), seq: z.int(), hash: z.string() });
+const witnessSchema = z.object({
+  epoch: z.string(),
+  seq: z.int(),
+  hash: z.string().regex(/^[0-9a-f]{64}$/),
+});
 const writeEveryMs = 1000;

@@ -6,6 +6,7 @@ import { pino } from 'pino';
 import { initialiseStore, openStore } from '../../../src/ca/store/open.ts';
 import type { StoreOptions } from '../../../src/ca/store/options.ts';
 import type { Store } from '../../../src/ca/store/store.ts';
+import { startPostgres } from '../../support/postgres.ts';
 
 /** A place for one store. Opened stores are closed, and the place removed, at the end of its test. */
 export interface StorePlace {
@@ -15,27 +16,79 @@ export interface StorePlace {
   open(options?: Partial<StoreOptions>): Promise<Store>;
 }
 
-/** Runs a suite on SQLite and, where a server can be run, on PostgreSQL. */
-export function forEachStore(suite: (name: string, place: () => StorePlace) => void): void {
+/** One that somebody has to close. */
+export interface OwnedPlace extends StorePlace {
+  close(): Promise<void>;
+}
+
+/**
+ * Runs a suite on SQLite and, where a server can be run, on PostgreSQL: each test has a place of its
+ * own.
+ */
+export function forEachStore(suite: (name: Store['kind'], place: () => StorePlace) => void): void {
   describe('on SQLite', () => {
-    let current: StorePlace & { close(): Promise<void> };
+    let current: OwnedPlace;
     beforeEach(() => {
       current = sqlitePlace();
     });
     afterEach(() => current.close());
     suite('sqlite', () => current);
   });
+  describe('on PostgreSQL', () => {
+    let current: OwnedPlace | undefined;
+    beforeEach(async function () {
+      this.timeout(60_000);
+      const place = await postgresPlace();
+      if ('unavailable' in place) {
+        reportOnce(place.unavailable);
+        return this.skip();
+      }
+      current = place;
+    });
+    afterEach(async () => {
+      await current?.close();
+      current = undefined;
+    });
+    suite('postgres', () => {
+      if (current === undefined) throw new Error('no place');
+      return current;
+    });
+  });
+}
+
+/** A database of its own on the server of this test run. */
+export async function postgresPlace(): Promise<OwnedPlace | { readonly unavailable: string }> {
+  const server = await sharedPostgres();
+  if ('unavailable' in server) return server;
+  const url = await server.createDatabase();
+  return placeAt(url, () => server.dropDatabase(url));
+}
+
+/** The server of this test run, started at the first call. */
+export function sharedPostgres(): ReturnType<typeof startPostgres> {
+  shared ??= startPostgres();
+  return shared;
+}
+
+let shared: ReturnType<typeof startPostgres> | undefined;
+
+let reported = false;
+
+function reportOnce(reason: string): void {
+  // eslint-disable-next-line no-console -- whoever reads the results has to know what was left out
+  if (!reported) console.log(`      skipped on PostgreSQL: ${reason}`);
+  reported = true;
 }
 
 /** For a single test that needs a store and does not mind which. */
-export function sqlitePlace(): StorePlace & { close(): Promise<void> } {
+export function sqlitePlace(): OwnedPlace {
   const directory = mkdtempSync(join(tmpdir(), 'sidekey-store-'));
   return placeAt(`sqlite:${join(directory, 'authority.db')}`, () => {
     rmSync(directory, { recursive: true, force: true });
   });
 }
 
-function placeAt(url: string, remove: () => void): StorePlace & { close(): Promise<void> } {
+function placeAt(url: string, remove: () => void | Promise<void>): OwnedPlace {
   const stores = new Set<Store>();
   const defaults: StoreOptions = { url, now: () => new Date(), log: pino({ level: 'silent' }) };
   const track = async (opening: Promise<Store>): Promise<Store> => {
@@ -55,7 +108,7 @@ function placeAt(url: string, remove: () => void): StorePlace & { close(): Promi
     open: (options = {}) => track(openStore({ ...defaults, ...options })),
     close: async () => {
       await Promise.all([...stores].map((store) => store.close()));
-      remove();
+      await remove();
     },
   };
 }

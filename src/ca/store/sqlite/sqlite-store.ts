@@ -1,19 +1,18 @@
 import type { DatabaseSyncInstance } from '@photostructure/sqlite';
-import { Kysely, sql } from 'kysely';
+import { sql } from 'kysely';
 import { statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { bootstrap, type Bootstrapped } from '../bootstrap.ts';
+import { type Execute, queriesOver } from '../dialect.ts';
 import { isDiskFull, isFatalForSqlite, SqliteError } from '../errors.ts';
 import { type NewStore, StoreError, type StoreOptions } from '../options.ts';
 import { beginNewEpoch, type Restored, type RestoreOptions } from '../restore.ts';
 import { type Session, TransactionRunner } from '../runner.ts';
-import type { Schema } from '../schema.ts';
 import type { Store } from '../store.ts';
 import type { Queries, Transaction } from '../transaction.ts';
 import { Witness } from '../witness.ts';
 import { backUp } from './backup.ts';
 import { openForReading } from './database.ts';
-import { type Execute, SingleConnectionDialect } from './dialect.ts';
 import { describeFailure } from './failure.ts';
 import {
   createDatabaseFile,
@@ -160,7 +159,7 @@ function sessionOn(
       throw error;
     }
   };
-  const queries = new Kysely<Schema>({ dialect: new SingleConnectionDialect(execute) });
+  const queries = queriesOver('sqlite', execute);
   const run = async (text: string): Promise<void> => {
     await sql.raw(text).execute(queries);
   };
@@ -205,7 +204,7 @@ function reading(database: DatabaseSyncInstance, fatal: (error: Error) => void):
       return Promise.reject(failure);
     }
   };
-  return new Kysely<Schema>({ dialect: new SingleConnectionDialect(execute) });
+  return queriesOver('sqlite', execute);
 }
 
 /** Looks for damage at once where that takes no time; `sidekey authority check` looks at any size. */

@@ -1,10 +1,6 @@
 import type { DatabaseSyncInstance, StatementSyncInstance } from '@photostructure/sqlite';
+import type { StatementResult } from '../dialect.ts';
 import { bindable } from './database.ts';
-
-export interface StatementResult {
-  readonly rows: readonly unknown[];
-  readonly changes?: number;
-}
 
 /** Runs statements, compiling each text once. */
 export class Statements {

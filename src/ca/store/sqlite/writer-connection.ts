@@ -1,7 +1,7 @@
 import { Worker } from 'node:worker_threads';
+import type { StatementResult } from '../dialect.ts';
 import { SqliteError } from '../errors.ts';
 import type { WriterAnswer, WriterData, WriterRequest } from './protocol.ts';
-import type { StatementResult } from './statements.ts';
 
 /** The writing connection, in a thread of its own. Statements run in the order they are given. */
 export class WriterConnection {

@@ -3,46 +3,56 @@ import {
   type DatabaseConnection,
   type Dialect,
   type Driver,
-  type Kysely,
+  Kysely,
   type QueryResult,
+  PostgresAdapter,
+  PostgresIntrospector,
+  PostgresQueryCompiler,
   SqliteAdapter,
   SqliteIntrospector,
   SqliteQueryCompiler,
 } from 'kysely';
-import type { StatementResult } from './statements.ts';
+import type { Schema } from './schema.ts';
+import type { Store } from './store.ts';
+import type { Queries } from './transaction.ts';
+
+/** What a statement answered. */
+export interface StatementResult {
+  readonly rows: readonly unknown[];
+  /** Of a statement that changes rows. */
+  readonly changes?: number;
+}
 
 /** Runs one statement, wherever the database is. */
 export type Execute = (sql: string, parameters: readonly unknown[]) => Promise<StatementResult>;
 
-/** A kysely dialect over one connection. Who begins and ends transactions is the store, not kysely. */
-export class SingleConnectionDialect implements Dialect {
-  readonly #execute: Execute;
-
-  constructor(execute: Execute) {
-    this.#execute = execute;
-  }
-
-  createDriver(): Driver {
-    return new SingleConnectionDriver(new SingleConnection(this.#execute));
-  }
-
-  createQueryCompiler(): SqliteQueryCompiler {
-    return new SqliteQueryCompiler();
-  }
-
-  createAdapter(): SqliteAdapter {
-    return new SqliteAdapter();
-  }
-
-  createIntrospector(database: Kysely<never>): SqliteIntrospector {
-    return new SqliteIntrospector(database);
-  }
+/**
+ * A kysely instance over something that runs statements. Who begins and ends transactions is the
+ * store, not kysely.
+ */
+export function queriesOver(kind: Store['kind'], execute: Execute): Queries {
+  const createDriver = (): Driver => new ExecuteDriver(new ExecuteConnection(execute));
+  const dialect: Dialect =
+    kind === 'sqlite'
+      ? {
+          createDriver,
+          createQueryCompiler: () => new SqliteQueryCompiler(),
+          createAdapter: () => new SqliteAdapter(),
+          createIntrospector: (database) => new SqliteIntrospector(database),
+        }
+      : {
+          createDriver,
+          createQueryCompiler: () => new PostgresQueryCompiler(),
+          createAdapter: () => new PostgresAdapter(),
+          createIntrospector: (database) => new PostgresIntrospector(database),
+        };
+  return new Kysely<Schema>({ dialect });
 }
 
-class SingleConnectionDriver implements Driver {
-  readonly #connection: SingleConnection;
+class ExecuteDriver implements Driver {
+  readonly #connection: ExecuteConnection;
 
-  constructor(connection: SingleConnection) {
+  constructor(connection: ExecuteConnection) {
     this.#connection = connection;
   }
 
@@ -75,7 +85,7 @@ class SingleConnectionDriver implements Driver {
   }
 }
 
-class SingleConnection implements DatabaseConnection {
+class ExecuteConnection implements DatabaseConnection {
   readonly #execute: Execute;
 
   constructor(execute: Execute) {
