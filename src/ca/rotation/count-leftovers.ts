@@ -18,17 +18,28 @@ export async function countBundleFiles(
   return leftover(count, 'usable bundle files know only the roots before');
 }
 
-/** Counts tokens that could still be used and are signed by some token keys. */
+/**
+ * Counts tokens signed by some token keys that could still be used, and those used so lately that a
+ * host whose answer was lost may come again with them.
+ */
 export async function countTokens(
   queries: Queries,
   now: number,
   keys: readonly Uint8Array[],
 ): Promise<GateCount> {
-  const { count } = await usableTokens(queries, now)
+  const { usable } = await usableTokens(queries, now)
     .where('key_id', 'in', keys)
-    .select((each) => each.fn.countAll<number>().as('count'))
+    .select((each) => each.fn.countAll<number>().as('usable'))
     .executeTakeFirstOrThrow();
-  return leftover(count, 'usable tokens are signed by it');
+  const { used } = await queries
+    .selectFrom('redemption')
+    .innerJoin('token', 'token.id', 'redemption.token')
+    .where('token.key_id', 'in', keys)
+    .where('redemption.at', '>', now - RETRY_MS)
+    .whereRef('token.uses', '>=', 'token.cap')
+    .select((each) => each.fn.countAll<number>().as('used'))
+    .executeTakeFirstOrThrow();
+  return leftover(usable + used, 'usable or just used tokens are signed by it');
 }
 
 /** Tokens that could still be used. */
@@ -80,3 +91,6 @@ function leftover(count: number, what: string): GateCount {
     detail: `${String(count)} ${what}`,
   };
 }
+
+/** A host asks again for a lost answer within minutes. */
+const RETRY_MS = 3_600_000;

@@ -1,3 +1,4 @@
+export { createRotation, type RotationOptions } from './create-rotation.ts';
 export type {
   CampaignStatus,
   Gate,
@@ -7,4 +8,5 @@ export type {
   RotationRequest,
   RotationStatus,
 } from './rotation.ts';
+export { defaultRotationSettings, type RotationSettings } from './settings.ts';
 export type { RotationKind, RotationStep } from './steps.ts';

@@ -193,7 +193,8 @@ async function publishAfter(
     .execute();
 }
 
-function refuseShut(gate: Gate, { force, step, kind }: RotationRequest): void {
+/** Throws `gate_shut`, naming a few of those waited for, unless the step is forced. */
+export function refuseShut(gate: Gate, { force, step, kind }: RotationRequest): void {
   if (gate.open || force !== undefined) return;
   const more = gate.laggardsTotal - gate.laggards.length;
   const named = gate.laggards.slice(0, 3).map(({ name, why }) => `${name} ${why}`);
