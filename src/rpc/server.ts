@@ -1,5 +1,7 @@
 import { Server, ServerCredentials, type ServerInterceptor } from '@grpc/grpc-js';
-import { createServer, type Socket } from 'node:net';
+import type { Http2Server, ServerHttp2Session } from 'node:http2';
+import { createServer, Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import type { ListenAddress } from './address.ts';
 import { guardHttp2, latestHttp2Server } from './http2-guard.ts';
 import { listen, type Listening, type SocketAccess } from './listen.ts';
@@ -48,7 +50,7 @@ export class RpcServer<Listener> {
   readonly grpc: Server;
   readonly #options: RpcServerOptions;
   readonly #connections = new Map<string, Connection<Listener>>();
-  readonly #sockets = new Set<Socket>();
+  readonly #sockets = new Set<Duplex>();
   readonly #listening: Listening[] = [];
   #nextId = 0;
 
@@ -101,6 +103,16 @@ export class RpcServer<Listener> {
     for (const socket of this.#sockets) socket.destroy();
   }
 
+  /**
+   * Serves a connection that was accepted elsewhere. `listener` says what is known of whoever is at
+   * the other end.
+   */
+  inject(stream: Duplex, listener: Listener, onRefused: (reason: string) => void): void {
+    stream.on('error', () => stream.destroy());
+    const id = this.#newId();
+    this.#serve(stream, { id, listener, credentials: undefined, onRefused });
+  }
+
   #accept(socket: Socket, options: ListenerOptions<Listener>): void {
     // Before gRPC adds its own listener, an error must not be thrown at the process.
     socket.on('error', () => socket.destroy());
@@ -111,22 +123,32 @@ export class RpcServer<Listener> {
       socket.destroy();
       return;
     }
-    const id = `connection-${String((this.#nextId += 1))}`;
+    const id = this.#newId();
     // The address is the one thing gRPC hands from the socket to the call; without a port beside
     // it, `getPeer()` returns it as it is. http2 hides the socket itself behind a proxy.
     Object.defineProperty(socket, 'remoteAddress', { value: id });
     Object.defineProperty(socket, 'remotePort', { value: undefined });
+    this.#serve(socket, { id, credentials, ...options });
+  }
+
+  #newId(): string {
+    return `connection-${String((this.#nextId += 1))}`;
+  }
+
+  #serve(
+    stream: Duplex,
+    { id, listener, credentials, onRefused }: ServedConnection<Listener>,
+  ): void {
     // An injector of its own makes it possible to end one connection gracefully.
     const injector = this.grpc.createConnectionInjector(ServerCredentials.createInsecure());
-    guardHttp2(latestHttp2Server(this.grpc), {
-      now: this.#options.now,
-      onClosed: options.onRefused,
-    });
+    const http2 = latestHttp2Server(this.grpc);
+    guardHttp2(http2, { now: this.#options.now, onClosed: onRefused });
+    if (!(stream instanceof Socket)) nameSocketOf(http2, id);
     this.#connections.set(
       id,
       new AcceptedConnection({
         id,
-        listener: options.listener,
+        listener,
         credentials,
         now: this.#options.now,
         retire: () => {
@@ -134,14 +156,33 @@ export class RpcServer<Listener> {
         },
       }),
     );
-    this.#sockets.add(socket);
-    socket.once('close', () => {
+    this.#sockets.add(stream);
+    stream.once('close', () => {
       this.#connections.delete(id);
-      this.#sockets.delete(socket);
+      this.#sockets.delete(stream);
       injector.destroy();
     });
-    injector.injectConnection(socket);
+    injector.injectConnection(stream);
   }
+}
+
+interface ServedConnection<Listener> {
+  readonly id: string;
+  readonly listener: Listener;
+  readonly credentials: PeerCredentials | undefined;
+  readonly onRefused: (reason: string) => void;
+}
+
+/**
+ * Around a stream that is no socket, http2 makes one of its own, without an address. It shows itself
+ * only as what its methods return.
+ */
+function nameSocketOf(http2: Http2Server, id: string): void {
+  http2.once('session', (session: ServerHttp2Session) => {
+    const socket = session.socket.setMaxListeners(session.socket.getMaxListeners());
+    Object.defineProperty(socket, 'remoteAddress', { value: id });
+    Object.defineProperty(socket, 'remotePort', { value: undefined });
+  });
 }
 
 /**
