@@ -14,7 +14,7 @@ import type {
   VerifyChainAction,
 } from '../tls/config.ts';
 import type { CipherSuite } from '../tls/cipher-suites.ts';
-import { NamedGroup, SignatureScheme } from '../tls/registries.ts';
+import { NamedGroup } from '../tls/registries.ts';
 import { ServiceError } from '../rpc/errors.ts';
 import type { RateBudget } from '../rpc/rate-budget.ts';
 import type { Caller } from './callers.ts';
@@ -36,6 +36,7 @@ import type { LocalIdentity } from './local-identity.ts';
 import type { PeerTrust } from './peer-trust.ts';
 import { judgePeer, type VerifiedPeer } from './peer-verification.ts';
 import { type ClientSessionCache, copySession, wipeSession } from './session-cache.ts';
+import { signatureSchemes } from './signature-schemes.ts';
 import type { Signer } from './signer.ts';
 
 /** What handshakes of one sidecar share. */
@@ -370,20 +371,5 @@ function clientSessionKey(
     trust.generation,
   ]);
 }
-
-const signatureSchemes: readonly SignatureScheme[] = [
-  SignatureScheme.ecdsa_secp256r1_sha256,
-  SignatureScheme.ed25519,
-  SignatureScheme.ecdsa_secp384r1_sha384,
-  SignatureScheme.rsa_pss_rsae_sha256,
-  SignatureScheme.rsa_pss_rsae_sha384,
-  SignatureScheme.rsa_pss_rsae_sha512,
-  SignatureScheme.rsa_pss_pss_sha256,
-  SignatureScheme.rsa_pss_pss_sha384,
-  SignatureScheme.rsa_pss_pss_sha512,
-  SignatureScheme.rsa_pkcs1_sha256,
-  SignatureScheme.rsa_pkcs1_sha384,
-  SignatureScheme.rsa_pkcs1_sha512,
-];
 
 const maxAuthorityNamesBytes = 8192;

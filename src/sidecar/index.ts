@@ -1,3 +1,17 @@
-export { parseSidecarConfig, type SidecarConfig } from './config.ts';
+export type { AuthorityConfig, KeyLocation, StoreLocation } from './authority-config.ts';
+export { type EnrolledIdentityConfig, parseSidecarConfig, type SidecarConfig } from './config.ts';
 export { ConfigurationError } from './configuration-error.ts';
+export type {
+  CredentialSource,
+  Enrolment,
+  RevocationList,
+  RevokedCertificate,
+  SourceCredential,
+  SourceStatus,
+  SourceTrust,
+} from './credential-source.ts';
+export { EngineDriver, type EngineOperations, type Progress } from './engine-driver.ts';
+export { joinKeyAndChain, type KeyWithChain } from './local-identity.ts';
 export { checkSidecar, type Sidecar, type SidecarOptions, startSidecar } from './sidecar.ts';
+export { signatureSchemes } from './signature-schemes.ts';
+export { offeredVersion, type VersionAttempt, VersionAttempts } from './version-attempts.ts';

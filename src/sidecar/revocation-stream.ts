@@ -130,7 +130,9 @@ export class RevocationStream {
   }
 }
 
-function* everythingOf(sources: readonly CredentialSource[]): Generator<RevokedCertificate, undefined> {
+function* everythingOf(
+  sources: readonly CredentialSource[],
+): Generator<RevokedCertificate, undefined> {
   for (const { revocations } of sources) yield* revocations.all();
   return undefined;
 }
