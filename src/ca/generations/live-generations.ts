@@ -26,7 +26,7 @@ class LiveGenerations implements Generations {
   #all: readonly Generation[] = [];
   #signing: ReadonlyMap<CaKind, SigningGeneration> = new Map();
   #refreshing: Promise<void> | undefined;
-  #again = false;
+  #asked = 0;
 
   constructor(options: LiveGenerationsOptions) {
     this.#options = options;
@@ -64,11 +64,8 @@ class LiveGenerations implements Generations {
 
   /** One at a time; asked for meanwhile, it is done once more, as the store may have changed. */
   refresh(): Promise<void> {
-    if (this.#refreshing !== undefined) {
-      this.#again = true;
-      return this.#refreshing;
-    }
-    this.#refreshing = this.#refreshUntilCurrent().finally(() => {
+    this.#asked += 1;
+    this.#refreshing ??= this.#refreshUntilCurrent().finally(() => {
       this.#refreshing = undefined;
     });
     return this.#refreshing;
@@ -80,10 +77,11 @@ class LiveGenerations implements Generations {
   }
 
   async #refreshUntilCurrent(): Promise<void> {
+    let asked;
     do {
-      this.#again = false;
+      asked = this.#asked;
       await this.#read();
-    } while (this.#again);
+    } while (asked !== this.#asked);
     for (const listener of this.#listeners) listener();
   }
 
