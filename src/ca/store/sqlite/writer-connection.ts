@@ -10,6 +10,7 @@ export class WriterConnection {
   readonly #onLost: (error: Error) => void;
   #next = 1;
   #lost: Error | undefined;
+  #closing = false;
 
   private constructor(worker: Worker, onLost: (error: Error) => void) {
     this.#worker = worker;
@@ -45,6 +46,8 @@ export class WriterConnection {
   async close(): Promise<void> {
     if (this.#lost !== undefined) return;
     const ended = new Promise<void>((resolve) => this.#worker.once('exit', resolve));
+    // Its last answer and its end may come in one tick.
+    this.#closing = true;
     await this.#ask((id) => ({ type: 'close', id }));
     this.#lost = new Error('the store is closed');
     await ended;
@@ -72,7 +75,7 @@ export class WriterConnection {
     this.#lost = error;
     for (const { reject } of this.#waiting.values()) reject(error);
     this.#waiting.clear();
-    this.#onLost(error);
+    if (!this.#closing) this.#onLost(error);
   }
 }
 
