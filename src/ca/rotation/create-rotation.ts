@@ -1,5 +1,6 @@
 import { ServiceError } from '../../rpc/errors.ts';
 import type { AuthorityContext } from '../context.ts';
+import { nodeTimers, type Timers } from '../timers.ts';
 import type { TokenKeys } from '../tokens/token-keys.ts';
 import { CampaignSlots, finishCampaigns, hostsBelow, readCampaigns } from './campaigns.ts';
 import { RotationDriver } from './driver.ts';
@@ -23,6 +24,7 @@ export interface RotationOptions {
    */
   readonly issuing?: () => number;
   readonly settings?: Partial<RotationSettings>;
+  readonly timers?: Timers;
 }
 
 /** Makes the rotation of one replica. Nothing happens by itself before `start`. */
@@ -34,6 +36,7 @@ class AuthorityRotation implements Rotation {
   readonly #context: AuthorityContext;
   readonly #tokenKeys: TokenKeys;
   readonly #settings: RotationSettings;
+  readonly #timers: Timers;
   readonly #slots: CampaignSlots;
   readonly #heartbeat: ReplicaHeartbeat;
   readonly #driver: RotationDriver;
@@ -49,6 +52,7 @@ class AuthorityRotation implements Rotation {
     this.#context = context;
     this.#tokenKeys = tokenKeys;
     this.#settings = { ...defaultRotationSettings, ...options.settings };
+    this.#timers = options.timers ?? nodeTimers;
     this.#slots = new CampaignSlots(context);
     const issuing = options.issuing ?? (() => signingNumber(context));
     this.#heartbeat = new ReplicaHeartbeat({ context, tokenKeys, version, issuing });
@@ -133,7 +137,7 @@ class AuthorityRotation implements Rotation {
     const onError = (error: unknown) => {
       this.#context.log.error({ err: error }, problem);
     };
-    this.#repetitions.push(repeat(everyMs, task, onError));
+    this.#repetitions.push(repeat(this.#timers, everyMs, task, onError));
   }
 
   async #take(request: RotationRequest): Promise<RotationGeneration> {

@@ -1,3 +1,5 @@
+import type { Timers } from '../timers.ts';
+
 /** Something that happens again and again until it is stopped. */
 export interface Repetition {
   /** Resolves when the run under way, if any, is over. */
@@ -6,27 +8,28 @@ export interface Repetition {
 
 /**
  * Runs `task` at once and then `everyMs` after each end of it, so that no two runs overlap. What it
- * rejects with goes to `onError`. Does not keep the process alive.
+ * rejects with goes to `onError`.
  */
 export function repeat(
+  timers: Timers,
   everyMs: number,
   task: () => Promise<void>,
   onError: (error: unknown) => void,
 ): Repetition {
-  let timer: NodeJS.Timeout | undefined;
+  let cancel: () => void = () => undefined;
   let stopped = false;
   const run = async (): Promise<void> => {
     await task().catch(onError);
     if (stopped) return;
-    timer = setTimeout(() => {
+    cancel = timers.after(everyMs, () => {
       running = run();
-    }, everyMs).unref();
+    });
   };
   let running = run();
   return {
     stop: async () => {
       stopped = true;
-      clearTimeout(timer);
+      cancel();
       await running;
     },
   };

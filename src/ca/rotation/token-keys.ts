@@ -1,10 +1,10 @@
 import type { KeyObject } from 'node:crypto';
 import { toHex } from '../../bytes/bytes.ts';
-import { hash } from '../../crypto/hash.ts';
 import { verifySignature } from '../../crypto/signatures.ts';
 import { exportPublicKeyInfo } from '../../pki/issue-certificate.ts';
 import { defaultScheme } from '../../pki/signature-algorithm.ts';
 import { ServiceError } from '../../rpc/errors.ts';
+import { tokenKeyId } from '../bundle/bundle.ts';
 import { crashPoint } from '../crash-points.ts';
 import { KeyManagerError } from '../keys/key-manager.ts';
 import type { CaState, TokenKeyState } from '../store/schema.ts';
@@ -126,7 +126,7 @@ async function makeKey({ context }: StepTools): Promise<MadeKey> {
       throw new KeyManagerError('the key manager signs with another key than it made');
     }
     const publicKeyInfo = exportPublicKeyInfo(publicKey);
-    return { id: hash('sha256', publicKeyInfo).slice(0, 8), publicKeyInfo, keyRef: ref };
+    return { id: tokenKeyId(publicKeyInfo), publicKeyInfo, keyRef: ref };
   } catch (error) {
     if (!(error instanceof KeyManagerError)) throw error;
     throw unusable(error.message, error);
