@@ -1,4 +1,9 @@
-import { generateKeyPairSync, type KeyObject } from 'node:crypto';
+import {
+  generateKeyPair as generateInBackground,
+  generateKeyPairSync,
+  type KeyObject,
+} from 'node:crypto';
+import { promisify } from 'node:util';
 import type { KeyKind } from './keys.ts';
 
 export interface KeyPair {
@@ -20,4 +25,13 @@ export function generateKeyPair(kind: KeyKind, rsaBits: 2048 | 3072 | 4096 = 204
     case 'rsa-pss':
       return generateKeyPairSync('rsa-pss', { modulusLength: rsaBits });
   }
+}
+
+/** As {@link generateKeyPair}; RSA, which takes up to seconds, is made on the thread pool. */
+export async function generateKeyPairAsync(
+  kind: KeyKind,
+  rsaBits: 2048 | 3072 | 4096 = 2048,
+): Promise<KeyPair> {
+  if (kind !== 'rsa') return generateKeyPair(kind, rsaBits);
+  return await promisify(generateInBackground)('rsa', { modulusLength: rsaBits });
 }

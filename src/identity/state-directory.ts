@@ -9,6 +9,7 @@ import {
   StateFileError,
   type StateFileKind,
 } from './state-file.ts';
+import { Turns } from './turns.ts';
 
 /** What was found when a file was looked for. */
 export interface FoundState {
@@ -25,7 +26,9 @@ export interface FoundState {
  */
 export class StateDirectory {
   readonly path: string;
+  readonly #turns = new Turns();
   #lock: DirectoryLock | undefined;
+  #closed = false;
 
   private constructor(path: string) {
     this.path = path;
@@ -76,25 +79,41 @@ export class StateDirectory {
    */
   async write(kind: StateFileKind, body: Uint8Array, written?: () => void): Promise<void> {
     const file = encodeStateFile(kind, body);
-    try {
-      await this.replace(kind, file);
-      written?.();
-      await this.replace(copyOf(kind), file);
-    } finally {
-      wipe(file);
-    }
+    await this.#turns.run(async () => {
+      try {
+        await this.#replace(kind, file);
+        written?.();
+        await this.#replace(copyOf(kind), file);
+      } finally {
+        wipe(file);
+      }
+    });
   }
 
   /** Removes a file and its copy durably; both may be missing. */
-  async remove(kind: StateFileKind): Promise<void> {
-    this.#takeLock();
-    await rm(join(this.path, kind), { force: true });
-    await rm(join(this.path, copyOf(kind)), { force: true });
-    await syncDirectory(this.path);
+  remove(kind: StateFileKind): Promise<void> {
+    return this.#turns.run(async () => {
+      this.#takeLock();
+      await rm(join(this.path, kind), { force: true });
+      await rm(join(this.path, copyOf(kind)), { force: true });
+      await syncDirectory(this.path);
+    });
   }
 
   /** Replaces one file by bytes as they are. */
-  async replace(name: string, bytes: Uint8Array): Promise<void> {
+  replace(name: string, bytes: Uint8Array): Promise<void> {
+    return this.#turns.run(() => this.#replace(name, bytes));
+  }
+
+  /** Resolves when nothing is being written any more; nothing can be written later. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    await this.#turns.settled();
+    this.#lock?.close();
+    this.#lock = undefined;
+  }
+
+  async #replace(name: string, bytes: Uint8Array): Promise<void> {
     const path = join(this.path, name);
     const temporary = path + temporarySuffix;
     try {
@@ -115,12 +134,8 @@ export class StateDirectory {
     }
   }
 
-  close(): void {
-    this.#lock?.close();
-    this.#lock = undefined;
-  }
-
   #takeLock(): void {
+    if (this.#closed) throw new StateFileError('the directory was let go of');
     this.#lock ??= new DirectoryLock(join(this.path, 'lock'));
   }
 }

@@ -1,0 +1,315 @@
+import type { KeyObject } from 'node:crypto';
+import { toHex } from '../bytes/bytes.ts';
+import type { FollowTrustResponse, HostReport } from '../gen/sidekey/v1/certificate_authority.ts';
+import { AuthorityLink, type LinkTarget } from './authority-link.ts';
+import { CredentialStore } from './credential-store.ts';
+import type { CurrentSlot } from './current-slot.ts';
+import { type Enrolment, Enroller } from './enroller.ts';
+import { HostTrust, type TlsFloors } from './host-trust.ts';
+import {
+  type EnrolmentState,
+  type EnrolmentStatus,
+  hasExpired,
+  isRevoked,
+  problemOf,
+} from './identity-status.ts';
+import type { EnrolledIdentityOptions } from './options.ts';
+import { Renewer } from './renewer.ts';
+import type { RevocationList } from './revocation-list.ts';
+import { StateDirectory } from './state-directory.ts';
+import { nodeTimers } from './timers.ts';
+import type { TrustState } from './trust-bundle.ts';
+import { TrustFollower } from './trust-follower.ts';
+import { Turns } from './turns.ts';
+
+/** A private key and its certificates. */
+export interface HostCredential {
+  /** Another for every key and chain. */
+  readonly version: string;
+  readonly privateKey: KeyObject;
+  /** DER, leaf first, without the root. */
+  readonly chain: readonly Uint8Array[];
+}
+
+interface Kept {
+  readonly directory: StateDirectory;
+  readonly store: CredentialStore;
+  readonly trust: HostTrust;
+  /** Of files, by name. */
+  readonly problems: readonly string[];
+}
+
+/**
+ * An identity of this host that an authority issues: enrols with a bundle, renews its certificates
+ * before they end, follows trust and revocations, and comes back as the same agent whenever the
+ * process ended.
+ */
+export class EnrolledIdentity {
+  readonly #options: EnrolledIdentityOptions;
+  readonly #kept: Kept;
+  readonly #link: AuthorityLink;
+  readonly #enroller: Enroller;
+  readonly #renewer: Renewer;
+  readonly #follower: TrustFollower;
+  readonly #listeners = new Set<() => void>();
+  readonly #turns = new Turns();
+  #credential: { readonly slot: CurrentSlot; readonly credential: HostCredential } | undefined;
+  #clockSkewMs: number | undefined;
+  #started = false;
+  #closed = false;
+
+  private constructor(options: EnrolledIdentityOptions, kept: Kept) {
+    this.#options = options;
+    this.#kept = kept;
+    const { dial, now, log, timers = nodeTimers } = options;
+    const random = () => Buffer.from(options.random(6)).readUIntBE(0, 6) / 2 ** 48;
+    this.#link = new AuthorityLink({ dial, random, target: () => this.#target() });
+    const common = {
+      ...kept,
+      ...{ dial, now, log, timers, random },
+      link: this.#link,
+      reached: options.reached ?? (() => undefined),
+      report: () => this.#report(),
+      exclusive: <T>(task: () => Promise<T>) => this.#turns.run(task),
+      onChanged: () => {
+        this.#changed();
+      },
+      onServerTime: (time: Date | undefined) => {
+        this.#compareClocks(time);
+      },
+    };
+    this.#enroller = new Enroller({
+      ...common,
+      isLost: (slot) => isRevoked(slot, kept.trust) || hasExpired(slot, now()),
+      onEnrolled: () => {
+        this.#enrolled();
+      },
+    });
+    this.#renewer = new Renewer({
+      ...common,
+      onRenewed: () => {
+        void this.#reconnect();
+      },
+    });
+    this.#follower = new TrustFollower({
+      ...common,
+      onArrived: (message) => {
+        this.#heard(message);
+      },
+    });
+  }
+
+  /**
+   * Reads what is kept in the directory. Damaged files are mended from their copies where there is a
+   * good one, and named in {@link problem} where not. Rejects if another process uses the directory.
+   */
+  static async open(options: EnrolledIdentityOptions): Promise<EnrolledIdentity> {
+    const directory = await StateDirectory.open(options.directory);
+    try {
+      const { store, problems: ofSlots } = await CredentialStore.open({
+        directory,
+        tlsKeyType: options.tlsKeyType ?? 'ecdsa-p256',
+        decryptionKeyType: options.decryptionKeyType ?? 'ecdsa-p256',
+        reached: options.reached ?? (() => undefined),
+      });
+      const { trust, problems: ofTrust } = await HostTrust.open(directory, options.now);
+      const problems = [...ofSlots, ...ofTrust];
+      for (const problem of problems) options.log.error({ problem }, 'a state file was damaged');
+      return new EnrolledIdentity(options, { directory, store, trust, problems });
+    } catch (error) {
+      await directory.close();
+      throw error;
+    }
+  }
+
+  get name(): string {
+    return this.#options.name;
+  }
+
+  /** What to show to peers; absent before enrolment, and once the authority revoked it. */
+  get current(): HostCredential | undefined {
+    const slot = this.#enrolledSlot();
+    if (slot === undefined || isRevoked(slot, this.#kept.trust)) return undefined;
+    if (this.#credential?.slot !== slot) {
+      const version = toHex(slot.leaf.fingerprint);
+      const credential = { version, privateKey: slot.keys.tls, chain: slot.tlsChain };
+      this.#credential = { slot, credential };
+    }
+    return this.#credential.credential;
+  }
+
+  /** What opens what was encrypted for this host; absent as {@link current}, or if none is wanted. */
+  get decryption(): HostCredential | undefined {
+    const slot = this.#enrolledSlot();
+    const privateKey = slot?.keys.decryption;
+    const version = this.current?.version;
+    if (slot === undefined || privateKey === undefined || version === undefined) return undefined;
+    return { version, privateKey, chain: slot.decryptionChain };
+  }
+
+  /** Whom to believe; absent before enrolment. */
+  get trust(): TrustState | undefined {
+    return this.#enrolledSlot() && this.#kept.trust.trust;
+  }
+
+  get revocations(): RevocationList {
+    return this.#kept.trust.revocations;
+  }
+
+  /** Session tickets sealed before are void. */
+  get ticketKeysNotBefore(): Date | undefined {
+    return this.#kept.trust.guidance.ticketKeysNotBefore;
+  }
+
+  get tlsPolicy(): TlsFloors | undefined {
+    return this.#kept.trust.guidance.tlsPolicy;
+  }
+
+  /** Properties of the token this host enrolled with. */
+  get properties(): ReadonlyMap<string, string> {
+    return this.#kept.store.current?.properties ?? new Map<string, string>();
+  }
+
+  get status(): EnrolmentStatus {
+    const { position, trust, guidance, heardAt } = this.#kept.trust;
+    return {
+      state: this.#state(),
+      renewAt: this.#renewer.nextAt,
+      trustReceivedAt: heardAt,
+      bundleSequence: trust?.sequence ?? 0,
+      feedSequence: position.sequence,
+      renewals: this.#renewer.renewals,
+      failedRenewals: this.#renewer.failedRenewals,
+      spiffeId: this.#kept.store.current?.spiffeId,
+      agentState: guidance.agentState,
+      clockSkewMs: this.#clockSkewMs,
+    };
+  }
+
+  /** Why it cannot be used, or not for long, and what to do; absent: all is well. */
+  get problem(): string | undefined {
+    const slot = this.#enrolledSlot();
+    if (slot === undefined) return this.#problemBeforeEnrolment();
+    return problemOf({
+      slot,
+      trust: this.#kept.trust,
+      now: this.#options.now(),
+      renewalProblem: this.#renewer.problem,
+      followProblem: this.#follower.problem,
+      bundleProblem: this.#follower.bundleProblem,
+      clockSkewMs: this.#clockSkewMs,
+    });
+  }
+
+  /** Called after anything above has changed, revocations apart. Answers how to stop it. */
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  }
+
+  /** Begins to renew and to follow, and goes on with an enrolment that was begun. */
+  start(): void {
+    if (this.#started || this.#closed) return;
+    this.#started = true;
+    if (this.#enrolledSlot() === undefined) {
+      this.#enroller.resume();
+      return;
+    }
+    this.#renewer.start();
+    this.#follower.start();
+  }
+
+  /**
+   * Enrols with the content of a bundle file, which stays the caller's. With a bundle that was used
+   * here before, answers what came of it. Keys and bundle are on disk before the authority is asked;
+   * if it cannot be reached, this rejects after a while, and trying goes on by itself.
+   *
+   * Rejects with `ServiceError`: `INVALID_ARGUMENT` with the reasons of `BundleError`,
+   * `FAILED_PRECONDITION` with `already_enrolled` or `bundle_expired`, `PERMISSION_DENIED` with the
+   * authority's reason or what is wrong with its answer, `UNAVAILABLE`.
+   */
+  enroll(file: Uint8Array): Promise<Enrolment> {
+    return this.#enroller.enroll(file);
+  }
+
+  /** Stops everything and lets go of the directory. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#enroller.stop();
+    this.#renewer.stop();
+    const stopped = this.#follower.stop();
+    await this.#link.close();
+    await Promise.all([stopped, this.#turns.settled()]);
+    await this.#kept.trust.close();
+    await this.#kept.directory.close();
+  }
+
+  /** Certificates are worth nothing without roots, so both or none. */
+  #enrolledSlot(): CurrentSlot | undefined {
+    return this.#kept.trust.trust && this.#kept.store.current;
+  }
+
+  #state(): EnrolmentState {
+    const slot = this.#enrolledSlot();
+    if (slot === undefined) {
+      return this.#enroller.isEnrolling ? 'enrolling' : 'waiting for a bundle';
+    }
+    if (isRevoked(slot, this.#kept.trust)) return 'revoked';
+    return hasExpired(slot, this.#options.now()) ? 'expired' : 'enrolled';
+  }
+
+  #problemBeforeEnrolment(): string {
+    const { problem, isEnrolling } = this.#enroller;
+    const [damaged] = this.#kept.problems;
+    if (problem !== undefined) return `not enrolled: ${problem}`;
+    if (isEnrolling) return 'enrolling';
+    const hint = 'enrol with a bundle';
+    return damaged === undefined ? `not enrolled: ${hint}` : `${damaged}: ${hint}`;
+  }
+
+  #enrolled(): void {
+    this.#renewer.reset();
+    if (this.#started && !this.#closed) this.#renewer.start();
+    void this.#reconnect();
+  }
+
+  /** New certificates are seen by a new connection only. */
+  async #reconnect(): Promise<void> {
+    this.#changed();
+    await this.#link.reset();
+    if (this.#started && !this.#closed) this.#follower.restart();
+  }
+
+  #heard(message: FollowTrustResponse): void {
+    this.#compareClocks(message.serverTime);
+    const { agentState } = this.#kept.trust.guidance;
+    if (message.agentState === 'active' && agentState !== 'active') this.#renewer.retry();
+    if (message.renewAt !== undefined) this.#renewer.order(message.renewAt);
+  }
+
+  #compareClocks(serverTime: Date | undefined): void {
+    if (serverTime === undefined) return;
+    this.#clockSkewMs = serverTime.getTime() - this.#options.now().getTime();
+  }
+
+  #changed(): void {
+    for (const listener of this.#listeners) listener();
+  }
+
+  #target(): LinkTarget {
+    const slot = this.#kept.store.current;
+    const { trust } = this.#kept.trust;
+    if (slot === undefined || trust === undefined) throw new Error('not enrolled');
+    return {
+      addresses: trust.addresses,
+      credential: { privateKey: slot.keys.tls, chain: slot.tlsChain },
+      expectation: trust,
+    };
+  }
+
+  #report(): HostReport {
+    const { version, listeners, now } = this.#options;
+    return { version, hostTime: now(), listeners: [...(listeners?.() ?? [])] };
+  }
+}

@@ -1,0 +1,12 @@
+export type { AuthorityCredential, AuthorityExpectation, DialAuthority } from './dial.ts';
+export type { HostPoint } from './crash-points.ts';
+export { DirectoryInUseError } from './directory-lock.ts';
+export { EnrolledIdentity, type HostCredential } from './enrolled-identity.ts';
+export type { Enrolment } from './enroller.ts';
+export { BundleError, type EnrolmentBundle, parseEnrolmentBundle } from './enrolment-bundle.ts';
+export type { TlsFloors } from './host-trust.ts';
+export type { EnrolmentState, EnrolmentStatus } from './identity-status.ts';
+export type { DecryptionKeyType, EnrolledIdentityOptions, TlsKeyType } from './options.ts';
+export type { RevocationList, RevokedCertificate } from './revocation-list.ts';
+export type { Timers } from './timers.ts';
+export type { TrustState } from './trust-bundle.ts';
