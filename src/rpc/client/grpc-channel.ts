@@ -36,6 +36,8 @@ export interface GrpcChannelOptions {
   readonly peer: string;
   /** Of one message; absent: 1 MiB. */
   readonly maxMessageBytes?: number;
+  /** How long a connection in use may be without a sign of life; absent: 2 s. */
+  readonly signOfLifeMs?: number;
 }
 
 /**
@@ -132,7 +134,34 @@ export class GrpcChannel {
     });
     this.#session = session;
     if (this.#users === 0) session.unref();
+    this.#watchOver(session);
     return session;
+  }
+
+  /**
+   * A connection can be open and yet dead: its server hangs, or the end of a frame was lost. While
+   * somebody waits for an answer it has to give signs of life; without one it is ended, so that calls
+   * fail, or are made again, long before their deadlines.
+   */
+  #watchOver(session: ClientHttp2Session): void {
+    const { signOfLifeMs = defaultSignOfLifeMs } = this.#options;
+    let askedAt: number | undefined;
+    const watch = setInterval(() => {
+      if (askedAt !== undefined && performance.now() - askedAt >= signOfLifeMs) {
+        session.destroy();
+        return;
+      }
+      if (askedAt !== undefined || this.#users === 0 || session.destroyed) return;
+      const now = performance.now();
+      const asked = session.ping(() => {
+        askedAt = undefined;
+      });
+      if (asked) askedAt = now;
+    }, signOfLifeMs / 4);
+    watch.unref();
+    session.once('close', () => {
+      clearInterval(watch);
+    });
   }
 
   #forget(session: ClientHttp2Session): void {
@@ -234,3 +263,6 @@ function decoded(message: string): string {
     throw error;
   }
 }
+
+/** Far more than a server is busy with anything else; far less than a handshake may take. */
+const defaultSignOfLifeMs = 2000;

@@ -1,0 +1,84 @@
+import { expect } from 'chai';
+import { once } from 'node:events';
+import { createServer, type Http2Server, type ServerHttp2Session } from 'node:http2';
+import { type AddressInfo, connect, createServer as createTcpServer, type Socket } from 'node:net';
+import { GrpcChannel } from '../../../src/rpc/client/grpc-channel.ts';
+import type { GrpcStatusError } from '../../../src/rpc/client/grpc-status.ts';
+
+describe('GrpcChannel, whose server stops answering', () => {
+  const sockets: Socket[] = [];
+  let server: Http2Server;
+  let isDead = false;
+  let relayPort: number;
+  const relay = createTcpServer((near) => {
+    const far = connect((server.address() as AddressInfo).port, '127.0.0.1');
+    sockets.push(near, far);
+    near.pipe(far);
+    far.on('data', (bytes: Buffer) => {
+      if (!isDead) near.write(bytes);
+    });
+  });
+
+  before(async () => {
+    server = createServer();
+    // Calls are taken and never answered.
+    server.on('stream', (stream) => {
+      stream.on('error', () => undefined);
+      stream.respond({ ':status': 200, 'content-type': 'application/grpc' });
+    });
+    server.listen(0, '127.0.0.1');
+    relay.listen(0, '127.0.0.1');
+    await Promise.all([once(server, 'listening'), once(relay, 'listening')]);
+    relayPort = (relay.address() as AddressInfo).port;
+  });
+
+  after(() => {
+    for (const socket of sockets) socket.destroy();
+    relay.close();
+    server.close();
+  });
+
+  async function callOn(channel: GrpcChannel): Promise<GrpcStatusError> {
+    return await new Promise((resolve, reject) => {
+      channel.call('/a/b', {}, { message: () => undefined, end: resolve }).catch(reject);
+    });
+  }
+
+  const channelWith = (signOfLifeMs: number): GrpcChannel =>
+    new GrpcChannel({
+      connect: async () => {
+        const socket = connect(relayPort, '127.0.0.1');
+        await once(socket, 'connect');
+        return socket;
+      },
+      closedError: () => new Error('closed'),
+      peer: 'test',
+      signOfLifeMs,
+    });
+
+  it('ends its connection, and the calls on it, while somebody waits', async () => {
+    const channel = channelWith(60);
+    channel.hold();
+    const ended = callOn(channel);
+    isDead = true;
+    expect(await ended).to.have.property('code', 14);
+    isDead = false;
+    channel.release();
+    await channel.close();
+  });
+
+  it('leaves a connection alone that gives signs of life', async () => {
+    const channel = channelWith(60);
+    channel.hold();
+    const opened = once(server, 'session') as Promise<[ServerHttp2Session]>;
+    let isOver = false;
+    const ended = callOn(channel).finally(() => (isOver = true));
+    const [session] = await opened;
+    // Many times what would be too long without a sign.
+    for (let pings = 0; pings < 10; pings += 1) await once(session, 'ping');
+    expect(isOver).to.equal(false);
+    channel.release();
+    await channel.close();
+    await ended;
+  });
+});
