@@ -20,6 +20,10 @@ export interface PostgresServer {
   /** Makes an empty database and answers its URL. */
   createDatabase(): Promise<string>;
   dropDatabase(url: string): Promise<void>;
+  /** What a database holds, as `pg_dump` writes it. */
+  dump(url: string): Promise<string>;
+  /** Makes a database anew from a dump. */
+  load(url: string, dump: string): Promise<void>;
   /** Stops it at once, as a crash would, and starts it on the same data. */
   restart(): Promise<void>;
   /** Stops it at once; `start` brings it back. */
@@ -128,9 +132,26 @@ class Server implements PostgresServer {
   }
 
   async dropDatabase(url: string): Promise<void> {
-    await this.#administer(
-      `drop database if exists ${new URL(url).pathname.slice(1)} with (force)`,
+    await this.#administer(`drop database if exists ${databaseOf(url)} with (force)`);
+  }
+
+  dump(url: string): Promise<string> {
+    return this.#tool('pg_dump', url, '');
+  }
+
+  async load(url: string, dump: string): Promise<void> {
+    await this.dropDatabase(url);
+    await this.#administer(`create database ${databaseOf(url)}`);
+    await this.#tool('psql', url, dump);
+  }
+
+  #tool(name: string, url: string, input: string): Promise<string> {
+    const output = execFileSync(
+      join(this.#binaries, name),
+      ['-h', this.#directory, '-U', 'sidekey', databaseOf(url)],
+      { ...this.#user, input, encoding: 'utf8', cwd: this.#directory },
     );
+    return Promise.resolve(output);
   }
 
   #url(database: string): string {
@@ -161,6 +182,10 @@ class Server implements PostgresServer {
       }
     }
   }
+}
+
+function databaseOf(url: string): string {
+  return new URL(url).pathname.slice(1);
 }
 
 interface User {

@@ -1,6 +1,7 @@
 import { type NewStore, StoreError, type StoreOptions } from './options.ts';
 import type { Restored, RestoreOptions } from './restore.ts';
 import { PostgresStore } from './postgres/postgres-store.ts';
+import { databasePath, replaceDatabaseFile } from './sqlite/files.ts';
 import { SqliteStore } from './sqlite/sqlite-store.ts';
 import type { Store } from './store.ts';
 
@@ -20,12 +21,19 @@ export function initialiseStore(options: StoreOptions, store: NewStore): Promise
 
 /**
  * Accepts a store that was restored from a backup, or whose standby took over without its last
- * commits: begins a new epoch. The authority has to be stopped, all of its replicas.
+ * commits: begins a new epoch. With `from`, first puts that backup in the place of an SQLite store.
+ * The authority has to be stopped, all of its replicas.
  */
 export async function restoreStore(
   options: StoreOptions,
   restore: RestoreOptions,
 ): Promise<Restored> {
+  if (restore.from !== undefined) {
+    if (!options.url.startsWith('sqlite:')) {
+      throw new StoreError('PostgreSQL is restored by its own tools; then run this without a file');
+    }
+    replaceDatabaseFile(databasePath(options.url), restore.from);
+  }
   const store = await open(options);
   try {
     return await store.restore(restore);

@@ -6,6 +6,8 @@ import type { Transaction } from './transaction.ts';
 export interface RestoreOptions extends Pick<NewStore, 'random'> {
   readonly by: string;
   readonly why: string;
+  /** File of a backup; absent: what is in place already. */
+  readonly from?: string;
 }
 
 export interface Restored {

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
@@ -14,6 +14,10 @@ export interface StorePlace {
   /** Makes the store for trust domain `example.org` and opens it. */
   initialise(options?: Partial<StoreOptions>): Promise<Store>;
   open(options?: Partial<StoreOptions>): Promise<Store>;
+  /** Path of a file that is removed with the place. */
+  file(name: string): string;
+  /** What the store holds now; can be put in its place when nobody has it open. */
+  snapshot(store: Store): Promise<{ restore(): Promise<void> }>;
 }
 
 /** One that somebody has to close. */
@@ -61,7 +65,13 @@ export async function postgresPlace(): Promise<OwnedPlace | { readonly unavailab
   const server = await sharedPostgres();
   if ('unavailable' in server) return server;
   const url = await server.createDatabase();
-  return placeAt(url, () => server.dropDatabase(url));
+  return placeAt(url, {
+    remove: () => server.dropDatabase(url),
+    snapshot: async () => {
+      const dump = await server.dump(url);
+      return { restore: () => server.load(url, dump) };
+    },
+  });
 }
 
 /** The server of this test run, started at the first call. */
@@ -83,12 +93,32 @@ function reportOnce(reason: string): void {
 /** For a single test that needs a store and does not mind which. */
 export function sqlitePlace(): OwnedPlace {
   const directory = mkdtempSync(join(tmpdir(), 'sidekey-store-'));
-  return placeAt(`sqlite:${join(directory, 'authority.db')}`, () => {
-    rmSync(directory, { recursive: true, force: true });
+  const path = join(directory, 'authority.db');
+  return placeAt(`sqlite:${path}`, {
+    remove: () => {
+      rmSync(directory, { recursive: true, force: true });
+      return Promise.resolve();
+    },
+    snapshot: async (store) => {
+      const copy = join(directory, `copy-${randomBytes(4).toString('hex')}`);
+      await store.backup(copy);
+      return {
+        restore: () => {
+          copyFileSync(copy, path);
+          return Promise.resolve();
+        },
+      };
+    },
   });
 }
 
-function placeAt(url: string, remove: () => void | Promise<void>): OwnedPlace {
+interface PlaceKind {
+  remove(): Promise<void>;
+  snapshot(store: Store): Promise<{ restore(): Promise<void> }>;
+}
+
+function placeAt(url: string, kind: PlaceKind): OwnedPlace {
+  const files = mkdtempSync(join(tmpdir(), 'sidekey-place-'));
   const stores = new Set<Store>();
   const defaults: StoreOptions = { url, now: () => new Date(), log: pino({ level: 'silent' }) };
   const track = async (opening: Promise<Store>): Promise<Store> => {
@@ -106,9 +136,12 @@ function placeAt(url: string, remove: () => void | Promise<void>): OwnedPlace {
         ),
       ),
     open: (options = {}) => track(openStore({ ...defaults, ...options })),
+    file: (name) => join(files, name),
+    snapshot: (store) => kind.snapshot(store),
     close: async () => {
       await Promise.all([...stores].map((store) => store.close()));
-      await remove();
+      await kind.remove();
+      rmSync(files, { recursive: true, force: true });
     },
   };
 }

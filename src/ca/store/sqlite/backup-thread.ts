@@ -1,11 +1,10 @@
 import { DatabaseSync } from '@photostructure/sqlite';
-import { closeSync, fsyncSync, openSync, renameSync, rmSync } from 'node:fs';
+import { closeSync, openSync, renameSync, rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { workerData } from 'node:worker_threads';
 import { copiedAtName } from '../bootstrap.ts';
 import type { BackupData } from './backup.ts';
-import { openForReading } from './database.ts';
-import { syncDirectory } from './files.ts';
+import { syncDirectory, syncFile } from './files.ts';
 
 // A thread of its own for the length of one backup: the copy is one long read.
 const { from, to } = workerData as BackupData;
@@ -14,7 +13,8 @@ rmSync(partial, { force: true });
 // SQLite copies into an empty file as well; made here, nobody else can read it from the start.
 closeSync(openSync(partial, 'wx', 0o600));
 
-const source = openForReading(from);
+// Not `query_only`, which refuses to write the copy as well.
+const source = new DatabaseSync(from, { readOnly: true, timeout: 5000 });
 source.prepare('vacuum into ?').run(partial);
 source.close();
 
@@ -28,8 +28,6 @@ copy
   .run(copiedAtName);
 copy.close();
 
-const descriptor = openSync(partial, 'r+');
-fsyncSync(descriptor);
-closeSync(descriptor);
+syncFile(partial);
 renameSync(partial, to);
 syncDirectory(dirname(to));

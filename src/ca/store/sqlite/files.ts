@@ -1,5 +1,15 @@
 import { DatabaseSync } from '@photostructure/sqlite';
-import { chmodSync, closeSync, existsSync, fsyncSync, openSync, realpathSync } from 'node:fs';
+import {
+  chmodSync,
+  closeSync,
+  copyFileSync,
+  existsSync,
+  fsyncSync,
+  openSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+} from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { StoreError } from '../options.ts';
 
@@ -36,6 +46,38 @@ export function requireDatabaseFile(path: string): void {
     throw new StoreError(`${path}: no store of an authority; "sidekey authority init" makes one`);
   }
   chmodSync(path, 0o600);
+}
+
+/**
+ * Puts a backup in the place of a database. What was there, and the log of changes that belongs to it
+ * alone, is gone afterwards. Throws {@link StoreError} if a process has the database open.
+ */
+export function replaceDatabaseFile(path: string, backup: string): void {
+  const lock = lockForProcess(path);
+  try {
+    const partial = `${path}.partial`;
+    copyFileSync(backup, partial);
+    chmodSync(partial, 0o600);
+    syncFile(partial);
+    // Without its log the old file may be useless, and with it the new one would be spoiled: the
+    // log goes first.
+    for (const suffix of ['-wal', '-shm']) rmSync(`${path}${suffix}`, { force: true });
+    renameSync(partial, path);
+    syncDirectory(dirname(path));
+  } catch (error) {
+    throw new StoreError(`${backup}: cannot be put in place`, { cause: error });
+  } finally {
+    lock.release();
+  }
+}
+
+export function syncFile(path: string): void {
+  const descriptor = openSync(path, 'r+');
+  try {
+    fsyncSync(descriptor);
+  } finally {
+    closeSync(descriptor);
+  }
 }
 
 export function syncDirectory(path: string): void {

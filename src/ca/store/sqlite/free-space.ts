@@ -27,7 +27,12 @@ export class FreeSpace {
 
   /** A write found the disk full. */
   full(): void {
-    this.#problem = 'the disk is full';
+    this.#problem = diskFull;
+  }
+
+  /** A write went through. */
+  roomAgain(): void {
+    if (this.#problem === diskFull) void this.look();
   }
 
   async look(): Promise<void> {
@@ -48,5 +53,6 @@ export class FreeSpace {
   }
 }
 
+const diskFull = 'the disk is full';
 const lookEveryMs = 5000;
 const mebibyte = 1024 * 1024;

@@ -80,9 +80,7 @@ export class SqliteStore implements Store {
       space?.stop();
       await writer?.close().catch(() => undefined);
       lock.release();
-      throw error instanceof StoreError || error instanceof SqliteError
-        ? asStoreError(path, error)
-        : error;
+      throw asStoreError(path, error);
     }
   }
 
@@ -170,6 +168,7 @@ function sessionOn(
     commit: async () => {
       try {
         await run('commit');
+        space.roomAgain();
       } catch (error) {
         // A commit that is refused, by a foreign key for one, leaves the transaction open.
         await run('rollback').catch(() => undefined);
@@ -230,10 +229,12 @@ function fatalOf({ onFatal, log }: StoreOptions): (error: Error) => void {
   );
 }
 
-function asStoreError(path: string, error: Error): StoreError {
-  return error instanceof StoreError
-    ? error
-    : new StoreError(`${path}: ${error.message}`, { cause: error });
+/** What the database itself has to say, said of its file. */
+function asStoreError(path: string, error: unknown): unknown {
+  if (error instanceof StoreError) return error;
+  const { message, code } = describeFailure(error);
+  const ofSqlite = code !== 0 || error instanceof SqliteError;
+  return ofSqlite ? new StoreError(`${path}: ${message}`, { cause: error }) : error;
 }
 
 const defaultMinFreeBytes = 64 * 1024 * 1024;
