@@ -31,7 +31,9 @@ export class RotationDriver {
 
   /** Looks what is due and does it; answers the steps taken. */
   async tick(): Promise<readonly DueStep[]> {
-    const { context } = this.#tools;
+    const { context, settings } = this.#tools;
+    const standing = await readStanding(context.store.queries, context.now().getTime());
+    if (dueSteps(standing, settings).length === 0) return [];
     try {
       const taken = await withLease(
         {
