@@ -11,6 +11,7 @@ import {
   startSidecar,
 } from '../../sidecar/index.ts';
 import { dangerousEnvironment, type StartedWith } from './environment.ts';
+import { logOutput } from './log-output.ts';
 
 export interface RunSidecarOptions {
   readonly configPath: string;
@@ -78,7 +79,6 @@ async function serve(config: SidecarConfig, options: RunSidecarOptions): Promise
   return 0;
 }
 
-/** Written synchronously: a sidecar writes little, and what it wrote last must not be lost. */
 function createLog(level: string): Logger {
   return pino(
     {
@@ -87,7 +87,7 @@ function createLog(level: string): Logger {
       // A second line of defence: nothing logs these.
       redact: ['token', 'tokens', '*.token', '*.privateKey', 'privateKey', 'key', '*.masterSecret'],
     },
-    pino.destination({ dest: 1, sync: true }),
+    logOutput(1),
   );
 }
 
