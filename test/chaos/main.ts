@@ -1,10 +1,12 @@
 import { parseArgs } from 'node:util';
 import { createFixture } from '../interop/fixture.ts';
 import { builtLibrary } from '../support/built-library.ts';
+import { kills } from './kills.ts';
 import { peerFaults } from './peer-faults.ts';
 import { Report } from './report.ts';
 import { sidecarFaults } from './sidecar-faults.ts';
 import type { Stage } from './stage.ts';
+import { storage } from './storage.ts';
 
 /**
  * Breaks everything that can break around running sidecars and applications: `node --import tsx
@@ -38,6 +40,8 @@ async function main(): Promise<void> {
 const scenarios: readonly (readonly [string, (stage: Stage) => Promise<void>])[] = [
   ['peer-faults', peerFaults],
   ['sidecar-faults', sidecarFaults],
+  ['kills', kills],
+  ['storage', storage],
 ];
 
 /** Keeps the whole run below a minute and a half. */

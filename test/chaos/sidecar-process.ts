@@ -1,4 +1,6 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, mkdirSync, openSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { Fixture } from '../interop/fixture.ts';
 import { Daemon } from '../interop/processes.ts';
@@ -67,6 +69,23 @@ ${setup.settings ?? timeouts}`,
       ...[builtCommand, 'sidecar', '--config', this.configuration],
     ];
     this.#daemon = await Daemon.printing(/"sidecar started"/, command, args);
+  }
+
+  /** Starts it with its log going to a disk that is full; nobody hears whether it serves. */
+  startDeaf(): { readonly exited: () => boolean; readonly stop: () => Promise<void> } {
+    const full = openSync('/dev/full', 'w');
+    const { PATH } = process.env;
+    const args = [builtCommand, 'sidecar', '--config', this.configuration];
+    const child = spawn(process.execPath, args, { env: { PATH }, stdio: ['ignore', full, full] });
+    closeSync(full);
+    const ended = once(child, 'exit');
+    return {
+      exited: () => child.exitCode !== null || child.signalCode !== null,
+      stop: async () => {
+        child.kill('SIGKILL');
+        await ended;
+      },
+    };
   }
 
   async kill(): Promise<void> {

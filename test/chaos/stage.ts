@@ -15,7 +15,7 @@ export interface Stage {
 }
 
 /** How an application behaves here: it gives up before a person would. */
-export const applicationTimeouts = { handshakeMs: 2000, sidecarMs: 1000 } as const;
+export const applicationTimeouts = { handshakeMs: 2000, sidecarMs: 2000 } as const;
 /** An exchange that takes longer has no deadline; the machine may have much else to do. */
 export const limitMs = 8000;
 
