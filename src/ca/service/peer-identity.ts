@@ -45,4 +45,16 @@ export function identifyPeer(
   return { kind: 'host', certificate: leaf, spiffeId: id.text, role };
 }
 
+/** How the audit log names a peer. */
+export function callerOf(peer: PeerIdentity): string {
+  switch (peer.kind) {
+    case 'none':
+      return 'anonymous';
+    case 'enrolment':
+      return `bundle:${peer.certificate.subjectAltNames.uris[0]?.split('/').at(-1) ?? ''}`;
+    case 'host':
+      return peer.spiffeId;
+  }
+}
+
 const roles: readonly Role[] = ['authority', 'manager', 'agent', 'service', 'operator'];
