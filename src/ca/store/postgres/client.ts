@@ -70,6 +70,8 @@ export async function query(
 
 /** Whether an error means that the connection is gone, and not that a statement was refused. */
 export function isLost(error: unknown): boolean {
+  // Of our own parsers, about a value that was answered.
+  if (error instanceof RangeError || error instanceof TypeError) return false;
   const state = sqlState(error);
   return state === undefined || state.startsWith('08') || state.startsWith('57P');
 }
