@@ -2,7 +2,12 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Logger, pino } from 'pino';
-import { parseSidecarConfig, type Sidecar, startSidecar } from '../../src/sidecar/index.ts';
+import {
+  type CredentialSource,
+  parseSidecarConfig,
+  type Sidecar,
+  startSidecar,
+} from '../../src/sidecar/index.ts';
 import { createTestCa, type IssueOptions, type TestCa, writeIdentity } from '../support/test-ca.ts';
 
 /** One line of the sidecar's log. */
@@ -26,11 +31,15 @@ export interface TestSidecar {
 export interface TestSidecarOptions {
   readonly identities?: Readonly<Record<string, IssueOptions>>;
   readonly defaultIdentity?: string;
+  /** Identities that are enrolled. */
+  readonly sources?: Readonly<Record<string, CredentialSource>>;
   /** YAML below the settings the fixture writes itself. */
   readonly extra?: string;
   /** YAML of the `allow` list of the one listener. */
   readonly allow?: string;
   readonly ca?: TestCa;
+  /** YAML of the section `trust`. */
+  readonly staleTrust?: string;
   readonly now?: () => Date;
   readonly prepare?: (directory: string) => void;
 }
@@ -39,7 +48,8 @@ export interface TestSidecarOptions {
 export async function startTestSidecar(options: TestSidecarOptions = {}): Promise<TestSidecar> {
   const directory = mkdtempSync(join(tmpdir(), 'sidekey-test-'));
   const ca = options.ca ?? createTestCa();
-  const identities = options.identities ?? { web: webIdentity };
+  const identities =
+    options.identities ?? (options.sources === undefined ? { web: webIdentity } : {});
   for (const [name, request] of Object.entries(identities)) {
     writeIdentity(directory, name, ca.issue(request));
   }
@@ -50,6 +60,7 @@ export async function startTestSidecar(options: TestSidecarOptions = {}): Promis
   const config = parseSidecarConfig(text, join(directory, 'sidecar.yaml'));
   const sidecar = await startSidecar(config, {
     log,
+    sources: new Map(Object.entries(options.sources ?? {})),
     ...(options.now === undefined ? {} : { now: options.now }),
   });
   return {
@@ -90,10 +101,11 @@ function configText(names: readonly string[], options: TestSidecarOptions): stri
       (name) =>
         `  ${name}: { certificate: ./${name}.pem, privateKey: ./${name}.key, default: ${String(name === (options.defaultIdentity ?? names[0]))} }\n`,
     )
+    .concat(Object.keys(options.sources ?? {}).map((name) => `  ${name}: { enrolled: true }\n`))
     .join('');
   return (
     `listen:\n  - address: unix:./s.sock\n    allow: ${options.allow ?? '[]'}\n` +
-    `identities:\n${identities}trust: { bundle: ./roots.pem }\nadmin: { address: 127.0.0.1:0 }\n` +
+    `identities:\n${identities}trust: ${options.staleTrust ?? '{ bundle: ./roots.pem }'}\nadmin: { address: 127.0.0.1:0 }\n` +
     (options.extra ?? '')
   );
 }
