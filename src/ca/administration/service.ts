@@ -1,5 +1,6 @@
 import type { AdministrationServiceServer } from '../../gen/sidekey/v1/administration.ts';
 import { verifyAudit } from '../audit/verify.ts';
+import { checkInvariants } from '../check/check.ts';
 import type { AuthorityContext } from '../context.ts';
 import type { Rotation } from '../rotation/index.ts';
 import { backUp } from './back-up.ts';
@@ -71,6 +72,10 @@ export function createAdministration(options: AdministrationOptions): Administra
           };
     }),
     diagnose: unary(services, async () => ({ findings: await diagnose(context, facts) })),
+    checkInvariants: unary(services, async () => {
+      const violations = await checkInvariants(queries, { now: context.now() });
+      return { violations: violations.map((violation) => ({ ...violation })) };
+    }),
     backUp: unary(services, (request, caller) => backUp(context, request, caller)),
   };
 }

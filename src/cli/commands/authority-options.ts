@@ -22,15 +22,7 @@ export interface PrintingArguments extends AuthorityArguments {
 /** Adds the options by which every command about the fleet finds its authority. */
 export function withAuthorityOptions(command: Command): Command {
   return command
-    .addOption(
-      new Option(
-        '--authority <address>',
-        'unix:PATH of the administration socket, or HOST:PORT (needs --sidecar with an operator identity)',
-      )
-        .env('SIDEKEY_AUTHORITY')
-        .argParser(checkAddress)
-        .makeOptionMandatory(),
-    )
+    .addOption(authorityOption().makeOptionMandatory())
     .addOption(
       new Option(
         '--authority-id <spiffe-id>',
@@ -47,6 +39,16 @@ export function withAuthorityOptions(command: Command): Command {
     )
     .addOption(tokenFileOption())
     .addOption(identityOption());
+}
+
+/** Where the authority is administered. */
+export function authorityOption(): Option {
+  return new Option(
+    '--authority <address>',
+    'unix:PATH of the administration socket, or HOST:PORT (needs --sidecar with an operator identity)',
+  )
+    .env('SIDEKEY_AUTHORITY')
+    .argParser(checkAddress);
 }
 
 /** The same for commands that print. */
