@@ -15,6 +15,10 @@ function settings(schema: unknown, path = ''): readonly string[] {
   if (schema instanceof z.ZodArray && !(schema.element instanceof z.ZodEnum)) {
     return schema.element instanceof z.ZodString ? [path] : settings(schema.element, `${path}[]`);
   }
+  if (schema instanceof z.ZodUnion) {
+    const variants = schema.options.map((option) => settings(option, path));
+    return [...new Set(variants.flat())];
+  }
   if (schema instanceof z.ZodRecord) return settings(schema.valueType, `${path}.NAME`);
   if (schema instanceof z.ZodObject) {
     const prefix = path === '' ? '' : `${path}.`;
