@@ -4,7 +4,7 @@ BIN := node dist/cli/main.js
 SOURCES := $(shell find src -name '*.ts' -not -path 'src/gen/*' 2>/dev/null)
 PROTOS := $(shell find proto -name '*.proto' -o -name '*.yaml')
 
-.PHONY: run test bench lint interop soak limbo wycheproof fuzz bogo cover build clean
+.PHONY: run test bench lint interop soak limbo wycheproof fuzz bogo chaos mutations cover build clean
 
 run: build
 	$(BIN) demo
@@ -35,6 +35,12 @@ wycheproof: build
 
 fuzz: build
 	nice node --import tsx test/fuzz/main.ts $(or $(SECONDS),60)
+
+chaos: build
+	node --import tsx test/chaos/main.ts $(ARGS)
+
+mutations: .stamps/generate
+	node --import tsx test/mutations/main.ts $(ARGS)
 
 cover: build
 	npm run --silent cover

@@ -1,7 +1,10 @@
 import { parseArgs } from 'node:util';
 import { createFixture } from '../interop/fixture.ts';
 import { builtLibrary } from '../support/built-library.ts';
+import { callers } from './callers.ts';
+import { http2Abuse } from './http2-abuse.ts';
 import { kills } from './kills.ts';
+import { overload } from './overload.ts';
 import { peerFaults } from './peer-faults.ts';
 import { Report } from './report.ts';
 import { sidecarFaults } from './sidecar-faults.ts';
@@ -42,6 +45,9 @@ const scenarios: readonly (readonly [string, (stage: Stage) => Promise<void>])[]
   ['sidecar-faults', sidecarFaults],
   ['kills', kills],
   ['storage', storage],
+  ['callers', callers],
+  ['overload', overload],
+  ['http2-abuse', http2Abuse],
 ];
 
 /** Keeps the whole run below a minute and a half. */
