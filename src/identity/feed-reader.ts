@@ -52,7 +52,8 @@ export class FeedReader {
       return;
     }
     if (message.epoch !== this.#position.epoch) {
-      if (message.epoch === '' && revoked.length === 0) return;
+      // News of other kinds may come before the snapshot; they bring us nowhere in the feed.
+      if (revoked.length === 0) return;
       // A store that was restored: what we have belongs to another history.
       this.#trust.loseTrack();
       throw new FeedError('the feed goes on in another epoch without a snapshot');
@@ -81,8 +82,7 @@ export class FeedReader {
       heardAt: this.#now(),
     };
     // What arrived behind the snapshot holds already and must not be let go.
-    const known = [...all, ...this.#unkept.flat()];
-    await this.#trust.replaceRevocations(this.#position, known);
+    await this.#trust.replaceRevocations(this.#position, () => [...all, ...this.#unkept.flat()]);
   }
 
   async #flush(): Promise<void> {

@@ -101,7 +101,7 @@ export class HostTrust {
     if (this.#guidance !== noGuidance) await this.guide({ agentState: '' });
     if (this.#trust === undefined || this.#trust.trustDomain === trustDomain) return;
     await this.guide(noGuidance);
-    await this.replaceRevocations(noPosition, []);
+    await this.replaceRevocations(noPosition, () => []);
     this.#heardAt = undefined;
   }
 
@@ -131,10 +131,16 @@ export class HostTrust {
     });
   }
 
-  /** Keeps a snapshot in the place of everything before; durable when this resolves. */
-  replaceRevocations(position: FeedPosition, all: readonly RevokedCertificate[]): Promise<void> {
+  /**
+   * Keeps a snapshot in the place of everything before; durable when this resolves. `all` is asked when
+   * it is its turn.
+   */
+  replaceRevocations(
+    position: FeedPosition,
+    all: () => readonly RevokedCertificate[],
+  ): Promise<void> {
     return this.#turns.run(async () => {
-      this.revocations.replace(all);
+      this.revocations.replace(all());
       await this.#log.rewrite(position, this.revocations);
       this.#position = position;
     });

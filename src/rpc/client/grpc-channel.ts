@@ -49,6 +49,7 @@ export interface GrpcChannelOptions {
 export class GrpcChannel {
   readonly #options: GrpcChannelOptions;
   #session: ClientHttp2Session | undefined;
+  #stream: Duplex | undefined;
   #opening: Promise<ClientHttp2Session> | undefined;
   #users = 0;
   #closed = false;
@@ -94,11 +95,18 @@ export class GrpcChannel {
   async close(): Promise<void> {
     this.#closed = true;
     const session = this.#session;
+    const stream = this.#stream;
     this.#session = undefined;
     if (session === undefined || session.destroyed) return;
     await new Promise<void>((resolve) => {
-      session.once('close', resolve);
+      // A session waits for what it is writing, which a peer that reads nothing could hold up for good.
+      const timer = setTimeout(resolve, closeWithinMs);
+      session.once('close', () => {
+        clearTimeout(timer);
+        resolve();
+      });
       session.destroy();
+      setImmediate(() => stream?.destroy());
     });
   }
 
@@ -133,6 +141,7 @@ export class GrpcChannel {
       this.#forget(session);
     });
     this.#session = session;
+    this.#stream = socket;
     if (this.#users === 0) session.unref();
     this.#watchOver(session);
     return session;
@@ -266,3 +275,5 @@ function decoded(message: string): string {
 
 /** Far more than a server is busy with anything else; far less than a handshake may take. */
 const defaultSignOfLifeMs = 2000;
+
+const closeWithinMs = 1000;

@@ -61,6 +61,9 @@ export class MemoryEnd extends Duplex {
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
     const other = this.other;
     if (other !== undefined && !other.readableEnded) other.push(null);
+    // Nobody reads any more: neither end waits for the other to have done so.
+    this._read();
+    other?._read();
     done(error);
   }
 
