@@ -46,11 +46,12 @@ export async function advanceRotation(
   const kind = required('kind', oneOf('kind', request.kind, kinds));
   const step = required('step', oneOf('step', request.step, steps));
   const reason = request.reason.trim();
-  if (request.force && reason === '') {
+  const force = request.force || step === 'taint';
+  if (force && reason === '') {
     throw new ServiceError(
       'INVALID_ARGUMENT',
       'reason_missing',
-      'a step is forced only with a reason, which is audited',
+      'a step is forced, or a key tainted, only with a reason, which is audited',
     );
   }
   const call = {
@@ -66,7 +67,7 @@ export async function advanceRotation(
     step,
     caller,
     ...(request.number === 0 ? {} : { number: request.number }),
-    ...(request.force ? { force: { reason } } : {}),
+    ...(force ? { force: { reason } } : {}),
     ...(request.windowSeconds === 0n ? {} : { windowMs: Number(request.windowSeconds) * 1000 }),
     record: async (transaction, result) => {
       const answer = AdvanceRotationResponse.encode({ generation: generationMessage(result) });

@@ -73,7 +73,9 @@ export function createAdministration(options: AdministrationOptions): Administra
     }),
     diagnose: unary(services, async () => ({ findings: await diagnose(context, facts) })),
     checkInvariants: unary(services, async () => {
-      const violations = await checkInvariants(queries, { now: context.now() });
+      const violations = await context.store.snapshot((moment) =>
+        checkInvariants(moment, { now: context.now() }),
+      );
       return { violations: violations.map((violation) => ({ ...violation })) };
     }),
     backUp: unary(services, (request, caller) => backUp(context, request, caller)),

@@ -43,8 +43,9 @@ function addStep(rotate: Command, step: string, description: string): void {
       new Option('--window <time>', 'of a reissue: over how long').argParser(parseLifetime),
     )
     .action(async (kind: string, options: StepArguments, command: Command) => {
-      if (options.force && options.reason.trim() === '') {
-        command.error('error: --force needs --reason, which is audited');
+      if ((options.force || step === 'taint') && options.reason.trim() === '') {
+        const what = options.force ? '--force' : 'taint';
+        command.error(`error: ${what} needs --reason, which is audited`);
       }
       const { advanceRotation } = await import('../authority/rotation.ts');
       const request = {

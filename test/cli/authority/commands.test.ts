@@ -165,6 +165,8 @@ describe('commands of an authority', () => {
     expect(again.code).to.equal(1);
     expect(again.err).to.contain('wrong_state');
     expect((await json('rotate', 'abort', 'enrolment')).state).to.equal('aborted');
+    const tainted = await json('rotate', 'taint', 'enrolment', '--reason', 'a test');
+    expect(tainted).to.include({ kind: 'enrolment', number: 1, state: 'tainted' });
   });
 
   it('tls-policy show, set and report', async () => {
@@ -329,6 +331,7 @@ const badUsage: readonly { readonly argv: readonly string[]; readonly says: stri
   { argv: ['certificates', 'show', ...at, 'x'], says: 'serial number' },
   { argv: ['rotate', 'prepare', ...at, 'moon'], says: 'root, issuing' },
   { argv: ['rotate', 'retire', ...at, 'root', '--force'], says: 'needs --reason' },
+  { argv: ['rotate', 'taint', ...at, 'root'], says: 'taint needs --reason' },
   { argv: ['tls-policy', 'set', ...at], says: '--min-version' },
   { argv: ['tls-policy', 'set', ...at, '--min-version', 'default'], says: 'needs --listener' },
   {
