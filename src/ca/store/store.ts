@@ -5,6 +5,8 @@ export interface Store {
   readonly kind: 'sqlite' | 'postgres';
   /** For reads; each sees the last commit. */
   readonly queries: Queries;
+  /** Runs `work` with queries that all see one and the same moment, away from everything else. */
+  snapshot<T>(work: (queries: Queries) => Promise<T>): Promise<T>;
   /**
    * Runs `work` in a transaction of its own, committed with full durability before this resolves.
    * Rejections of `work` roll back. Rejects with {@link CommitUnknownError} when it cannot be told

@@ -197,6 +197,10 @@ class FakeStore implements Store {
     throw new Error('no queries');
   }
 
+  snapshot(): never {
+    throw new Error('no snapshot');
+  }
+
   hold(): void {
     this.#held = new Promise((resolve) => {
       this.release = resolve;

@@ -88,6 +88,21 @@ export class PostgresStore implements Store {
     return this.#runner.run((use) => this.#withSession(use), work);
   }
 
+  snapshot<T>(work: (queries: Queries) => Promise<T>): Promise<T> {
+    return withClient(this.#readers, async (client) => {
+      // Long queries are what it is for, and pauses between them.
+      await query(
+        client,
+        'begin isolation level repeatable read read only; set local statement_timeout = 0; set local idle_in_transaction_session_timeout = 0',
+      );
+      try {
+        return await work(queriesOver('postgres', executeInOrder(client)));
+      } finally {
+        await query(client, 'rollback');
+      }
+    });
+  }
+
   /** Accepts a store that lost commits. What is open has to be opened anew afterwards. */
   restore(options: RestoreOptions): Promise<Restored> {
     return this.#runner.run(

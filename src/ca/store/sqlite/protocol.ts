@@ -29,4 +29,6 @@ export interface SqliteFailure {
 /** Where the thread finds its database. */
 export interface WriterData {
   readonly path: string;
+  /** Only to read, for as long as others write. */
+  readonly readOnly?: boolean;
 }

@@ -21,6 +21,7 @@ import {
   type ProcessLock,
   requireDatabaseFile,
 } from './files.ts';
+import { readSnapshot } from './snapshot.ts';
 import { FreeSpace } from './free-space.ts';
 import { Statements } from './statements.ts';
 import { WriterConnection } from './writer-connection.ts';
@@ -91,6 +92,10 @@ export class SqliteStore implements Store {
   transact<T>(work: (transaction: Transaction) => Promise<T>): Promise<T> {
     if (this.#closed !== undefined) return Promise.reject(new StoreError('the store is closed'));
     return this.#runner.run((use) => use(this.#session), work);
+  }
+
+  snapshot<T>(work: (queries: Queries) => Promise<T>): Promise<T> {
+    return readSnapshot(this.#path, work);
   }
 
   /** Accepts a store that lost commits. What is open has to be opened anew afterwards. */

@@ -1,15 +1,15 @@
 import { parentPort, workerData } from 'node:worker_threads';
-import { openForWriting } from './database.ts';
+import { openForReading, openForWriting } from './database.ts';
 import { describeFailure } from './failure.ts';
 import type { WriterAnswer, WriterData, WriterRequest } from './protocol.ts';
 import { Statements } from './statements.ts';
 
-// The thread of the writing connection. Here, and not in the main thread, each commit waits for the
-// disk.
+// The thread of a connection. Here, and not in the main thread, each commit waits for the disk, and a
+// snapshot for its long queries.
 if (parentPort === null) throw new Error('not a worker thread');
 const port = parentPort;
-const { path } = workerData as WriterData;
-const database = openForWriting(path);
+const { path, readOnly } = workerData as WriterData;
+const database = readOnly === true ? openForReading(path) : openForWriting(path);
 const statements = new Statements(database);
 
 const answer = (message: WriterAnswer): void => {
