@@ -39,7 +39,12 @@ export async function listAgents(
   if (request.endsBefore !== undefined) {
     query = query.where('not_after', '<', request.endsBefore.getTime());
   }
-  const page = cutPage(await query.execute(), size, (row) => ({ at: row.enrolled_at, id: row.id }));
+  const page = cutPage(
+    await query.execute(),
+    size,
+    (row) => ({ at: row.enrolled_at, id: row.id }),
+    (row) => (row.report?.length ?? 0) + row.properties.length + fixedPart,
+  );
   return { agents: page.items.map(agentMessage), nextPageToken: page.nextPageToken };
 }
 
@@ -78,6 +83,9 @@ function agentMessage(row: Row<'agent'>): Agent {
     policy: `${row.policy}/${String(row.policy_version)}`,
   };
 }
+
+/** Everything of an agent but what hosts and operators write. */
+const fixedPart = 768;
 
 const agentStates: readonly AgentState[] = [
   'enrolled',

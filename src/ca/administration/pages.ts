@@ -20,18 +20,25 @@ export function pageSize(asked: number): number {
 }
 
 /**
- * Cuts a page off rows that were read one beyond its size.
+ * Cuts a page off rows that were read one beyond its size; a shorter one, if they are large.
  *
  * @param position of the last row shown
+ * @param weigh bytes a row will take in the answer, at the most
  */
 export function cutPage<Row>(
   rows: readonly Row[],
   size: number,
   position: (row: Row) => Position,
+  weigh: (row: Row) => number = () => 0,
 ): Page<Row> {
-  const items = rows.slice(0, size);
+  let bytes = 0;
+  const fitting = rows.findIndex((row, index) => {
+    bytes += weigh(row);
+    return index > 0 && bytes > maxPageBytes;
+  });
+  const items = rows.slice(0, fitting === -1 ? size : Math.min(size, fitting));
   const last = items.at(-1);
-  const more = rows.length > size && last !== undefined;
+  const more = rows.length > items.length && last !== undefined;
   return { items, nextPageToken: more ? writePageToken(position(last)) : '' };
 }
 
@@ -64,7 +71,8 @@ function readPageToken(text: string): Position {
 }
 
 const defaultPageSize = 100;
-/** A page is one message, and a message of the service is at most 4 MiB. */
 const maxPageSize = 1000;
+/** A page is one message, and a message of the service is at most 4 MiB. */
+const maxPageBytes = 2 * 1024 * 1024;
 /** Serial numbers have at most 20 bytes (RFC 5280 §4.1.2.2), ids 16. */
 const maxIdBytes = 20;

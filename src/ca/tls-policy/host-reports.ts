@@ -4,14 +4,21 @@ import type { HostReport } from '../../gen/sidekey/v1/certificate_authority.ts';
 /** What a host said of itself, as the store keeps it: JSON, unknown parts ignored. */
 export function writeHostReport(report: HostReport): string {
   return JSON.stringify({
-    version: report.version,
+    version: cut(report.version),
     hostTime: report.hostTime?.getTime(),
     listeners: report.listeners.slice(0, maxListeners).map((listener) => ({
-      ...listener,
+      name: cut(listener.name),
+      address: cut(listener.address),
+      minVersion: cut(listener.minVersion),
+      maxVersion: cut(listener.maxVersion),
+      source: cut(listener.source),
+      cipherSuites: listener.cipherSuites.slice(0, maxSuites).map(cut),
       policyVersion: Number(listener.policyVersion),
-      attempts: listener.attempts
-        .slice(0, maxAttempts)
-        .map((attempt) => ({ ...attempt, count: Number(attempt.count) })),
+      attempts: listener.attempts.slice(0, maxAttempts).map((attempt) => ({
+        peer: cut(attempt.peer),
+        offered: cut(attempt.offered),
+        count: Number(attempt.count),
+      })),
     })),
   });
 }
@@ -31,6 +38,10 @@ export function readHostReport(json: string | null): HostReport | undefined {
       attempts: listener.attempts.map((attempt) => ({ ...attempt, count: BigInt(attempt.count) })),
     })),
   };
+}
+
+function cut(text: string): string {
+  return text.slice(0, maxText);
 }
 
 function parseJson(text: string): unknown {
@@ -64,4 +75,6 @@ const reportSchema = z.object({
 
 /** A claim of a host takes no more room than one can look at. */
 const maxListeners = 16;
+const maxSuites = 32;
 const maxAttempts = 64;
+const maxText = 128;

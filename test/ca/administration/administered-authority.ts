@@ -96,7 +96,7 @@ export async function startAdministeredAuthority(
   };
   const minted: MintOrder[] = [];
   const server = new RpcServer<undefined>({
-    maxReceiveBytes: 1024 * 1024,
+    maxReceiveBytes: 4 * 1024 * 1024,
     maxConnections: 16,
     maxStreamsPerConnection: 16,
     readCredentials: createPeerCredentialsReader(),

@@ -111,6 +111,18 @@ describe('lists of the administration service', () => {
     expect(ending.agents.map(({ id }) => id)).to.deep.equal([soon.id]);
   });
 
+  it('makes pages shorter where hosts have much to say of themselves', async () => {
+    const report = JSON.stringify({ version: 'x'.repeat(900_000) });
+    for (let count = 0; count < 4; count += 1) await plantAgent(authority, { report });
+    const first = await listAgents({});
+    expect(first.agents).to.have.length(2);
+    const second = await listAgents({ pageToken: first.nextPageToken });
+    expect(second.agents).to.have.length(2);
+    expect(second.nextPageToken).to.equal('');
+    const ids = [...first.agents, ...second.agents].map(({ id }) => id.toString('hex'));
+    expect(new Set(ids).size).to.equal(4);
+  });
+
   it('gives a certificate itself only to who asks for its serial number', async () => {
     const { serial, id } = await plantAgent(authority);
     const all = await listCertificates({ agentId: id });

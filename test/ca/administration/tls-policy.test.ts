@@ -196,11 +196,12 @@ describe('host reports', () => {
       count: 1n,
     }));
     const listeners = Array.from({ length: 40 }, (_, i) =>
-      ListenerReport.fromPartial({ name: `l${String(i)}`, attempts }),
+      ListenerReport.fromPartial({ name: `l${String(i)}`, attempts, address: 'x'.repeat(1000) }),
     );
     const kept = readHostReport(writeHostReport(HostReport.fromPartial({ listeners })));
     expect(kept?.listeners).to.have.length(16);
     expect(kept?.listeners[0]?.attempts).to.have.length(64);
+    expect(kept?.listeners[0]?.address).to.have.length(128);
   });
 
   for (const json of [null, '', '{', '[]', '{"listeners":[{"name":1}]}', '{"listeners":1}']) {
