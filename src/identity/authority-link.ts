@@ -86,6 +86,7 @@ export class AuthorityLink {
       closedError: linkClosed,
       peer: 'authority',
       maxMessageBytes,
+      signOfLifeMs,
     });
     this.#channel = { grpc, abort };
     return this.#channel;
@@ -114,5 +115,7 @@ function linkClosed(): Error {
 /** An authority in trouble answers late, and the answer is worth waiting for. */
 const callTimeoutMs = 30_000;
 const dialTimeoutMs = 20_000;
+/** Ten thousand hosts asking every half second would be a load of its own. */
+const signOfLifeMs = 20_000;
 /** A part of a snapshot of revocations, and trust bundles, with room to spare. */
 const maxMessageBytes = 4 * 1024 * 1024;

@@ -213,8 +213,13 @@ export class FollowSession {
     this.#stopWatch?.();
     this.#stopWatch = this.#options.timers.after(silenceMs, () => {
       // While we hold the stream up ourselves, its silence says nothing.
-      if (this.#inbox.length > 0) this.#watch();
-      else this.fail(new FeedError('the authority has not been heard of for a minute'));
+      if (this.#inbox.length > 0) {
+        this.#watch();
+        return;
+      }
+      this.fail(new FeedError('it has been silent for a minute'));
+      // Nothing else will come of this connection either.
+      void this.#options.link.reset();
     });
   }
 }
