@@ -1,4 +1,4 @@
-import { spawnSync } from 'node:child_process';
+import { execFile, spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,6 +12,10 @@ export interface OpenSsl {
   pem(name: string, label: string, ...blocks: readonly Uint8Array[]): string;
   /** Runs it; answers the exit status and everything it printed. */
   run(...args: readonly string[]): { readonly status: number | null; readonly output: string };
+  /** The same without blocking, for talking to a server of this process. */
+  runAside(
+    ...args: readonly string[]
+  ): Promise<{ readonly status: number; readonly output: string }>;
   /** Removes the directory. */
   close(): void;
 }
@@ -35,6 +39,13 @@ export function openSsl(): OpenSsl {
       if (error !== undefined) throw error;
       return { status, output: stdout + stderr };
     },
+    runAside: (...args) =>
+      new Promise((resolve) => {
+        execFile('openssl', args, { timeout: 15_000 }, (error, stdout, stderr) => {
+          const status = error === null ? 0 : Number(error.code ?? -1);
+          resolve({ status, output: stdout + stderr });
+        });
+      }),
     close: () => {
       rmSync(directory, { recursive: true, force: true });
     },

@@ -108,7 +108,7 @@ export async function openTrustAuthority(place: { readonly url: string }): Promi
     return { batch, tokens };
   };
 
-  return {
+  const authority: TrustAuthority = {
     context,
     store,
     clock,
@@ -123,7 +123,7 @@ export async function openTrustAuthority(place: { readonly url: string }): Promi
       return { batch, tokens, hosts };
     },
     async enrolReal() {
-      const { hosts } = await this.enrol(1);
+      const { hosts } = await authority.enrol(1);
       const [rows] = hosts;
       if (rows === undefined) throw new Error('no host');
       const { agent, certificate } = rows;
@@ -155,4 +155,5 @@ export async function openTrustAuthority(place: { readonly url: string }): Promi
       rmSync(directory, { recursive: true, force: true });
     },
   };
+  return authority;
 }
