@@ -34,6 +34,8 @@ export interface ListenerOptions<Listener> {
 /** Bounds of a gRPC server. */
 export interface RpcServerOptions {
   readonly maxReceiveBytes: number;
+  /** Absent: as much as may be received. */
+  readonly maxSendBytes?: number;
   /** Open at once on each listener; further ones are closed at once. */
   readonly maxConnections: number;
   readonly maxStreamsPerConnection: number;
@@ -58,7 +60,7 @@ export class RpcServer<Listener> {
     this.#options = options;
     this.grpc = new Server({
       'grpc.max_receive_message_length': options.maxReceiveBytes,
-      'grpc.max_send_message_length': options.maxReceiveBytes,
+      'grpc.max_send_message_length': options.maxSendBytes ?? options.maxReceiveBytes,
       'grpc.max_concurrent_streams': options.maxStreamsPerConnection,
       'grpc.enable_channelz': 0,
       'grpc.keepalive_time_ms': 30_000,

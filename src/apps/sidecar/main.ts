@@ -8,8 +8,8 @@ import {
   parseSidecarConfig,
   type Sidecar,
   type SidecarConfig,
-  startSidecar,
 } from '../../sidecar/index.ts';
+import { startComposition } from './composition.ts';
 import { dangerousEnvironment, type StartedWith } from './environment.ts';
 import { logOutput } from './log-output.ts';
 
@@ -67,14 +67,14 @@ async function serve(config: SidecarConfig, options: RunSidecarOptions): Promise
     log.info('reload asked for');
     reload();
   });
-  const sidecar = await startSidecar(config, { log });
+  const running = await startComposition(config, { log });
   reload = () => {
-    sidecar.reload();
+    running.sidecar.reload();
   };
-  options.onStarted?.(sidecar);
+  options.onStarted?.(running.sidecar);
   const signal = await stopped;
   log.info({ signal }, 'sidecar stopping');
-  await sidecar.drain(config.drainTimeoutMs);
+  await running.drain(config.drainTimeoutMs);
   log.info('sidecar stopped');
   return 0;
 }
