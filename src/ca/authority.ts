@@ -16,6 +16,7 @@ import type { IssuingContext } from './issue/issuing-context.ts';
 import type { CryptoPool } from './keys/crypto-pool.ts';
 import type { KeyManager } from './keys/key-manager.ts';
 import { CrlPublisher } from './revocation/crl-publisher.ts';
+import { OcspResponder } from './revocation/ocsp-responder.ts';
 import { createRotation } from './rotation/create-rotation.ts';
 import type { Rotation } from './rotation/index.ts';
 import type { RotationSettings } from './rotation/settings.ts';
@@ -93,6 +94,7 @@ export interface Authority {
   readonly rotation: Rotation;
   readonly trust: TrustService;
   readonly crls: CrlPublisher;
+  readonly ocsp: OcspResponder;
   /** CAs whose certificates open the enrolment port beside the roots: DER, in no trust bundle. */
   enrolmentAnchors(): readonly Uint8Array[];
   /** Who a verified client certificate makes a peer; `undefined`: nobody who may come in. */
@@ -154,6 +156,7 @@ export async function openAuthority(options: AuthorityOptions): Promise<Authorit
     timers,
     ...(publicUrl === undefined ? {} : { publicUrl }),
   });
+  const ocsp = new OcspResponder({ context, feed: trust.feed });
   const admission = new Admission({ ...defaultAdmissionLimits, ...options.limits }, now);
   const issuance = new Issuance({
     context,
@@ -173,6 +176,7 @@ export async function openAuthority(options: AuthorityOptions): Promise<Authorit
     rotation,
     trust,
     crls,
+    ocsp,
     identify,
     mint: createTokenMint(context),
     certificateAuthority: createCertificateAuthorityService({
@@ -193,6 +197,7 @@ export async function openAuthority(options: AuthorityOptions): Promise<Authorit
     close: async () => {
       await trust.close();
       await crls.close();
+      ocsp.close();
       await rotation.close();
       await credential.close();
       await live.close();
