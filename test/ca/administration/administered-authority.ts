@@ -1,5 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { rmSync } from 'node:fs';
+import { cp, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
@@ -50,15 +51,11 @@ export async function startAdministeredAuthority(
   options: AdministeredOptions = {},
 ): Promise<AdministeredAuthority> {
   const directory = await mkdtemp(join(tmpdir(), 'sidekey-administration-'));
-  const log = pino({ level: 'silent' });
   const now = options.now ?? (() => new Date());
-  const random = (length: number): Uint8Array => randomBytes(length);
   const pool = new CryptoPool({ threads: 0 });
   const keys = await openDiskKeys({ directory: join(directory, 'keys'), pool, random });
   const storeOptions = { url: `sqlite:${join(directory, 'authority.db')}`, now, log };
-  const trustDomain = 'example.org';
-  const addresses = ['ca.example.org:8443'];
-  await initialiseAuthority({ store: storeOptions, keys, trustDomain, addresses, random, log });
+  await cp(await madeAt(now), directory, { recursive: true });
   const store = await openStore(storeOptions);
   const { queries } = store;
   const generations = await loadGenerations({ queries, keys, log });
@@ -139,6 +136,40 @@ export async function startAdministeredAuthority(
     },
   };
 }
+
+/** Files of a new authority, made once for each clock: tests take copies. */
+async function madeAt(now: () => Date): Promise<string> {
+  const moment = now();
+  const clock = Math.abs(moment.getTime() - Date.now()) < 3_600_000 ? 'now' : moment.toISOString();
+  const known = made.get(clock) ?? make(now);
+  made.set(clock, known);
+  return await known;
+}
+
+async function make(now: () => Date): Promise<string> {
+  const directory = await mkdtemp(join(tmpdir(), 'sidekey-administration-new-'));
+  process.once('exit', () => {
+    rmSync(directory, { recursive: true, force: true });
+  });
+  const pool = new CryptoPool({ threads: 0 });
+  const keys = await openDiskKeys({ directory: join(directory, 'keys'), pool, random });
+  await initialiseAuthority({
+    store: { url: `sqlite:${join(directory, 'authority.db')}`, now, log },
+    keys,
+    trustDomain,
+    addresses,
+    random,
+    log,
+  });
+  await keys.close();
+  return directory;
+}
+
+const trustDomain = 'example.org';
+const addresses = ['ca.example.org:8443'];
+const log = pino({ level: 'silent' });
+const random = (length: number): Uint8Array => randomBytes(length);
+const made = new Map<string, Promise<string>>();
 
 /** Bundles of no use, in pieces of three, for what happens around them. */
 function pretendMint(minted: MintOrder[]): TokenMint {
