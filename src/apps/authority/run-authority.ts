@@ -10,8 +10,10 @@ import {
   openAuthority,
   type PeerIdentity,
 } from '../../ca/index.ts';
+import { startAuthorityHttp } from '../../ca/http/index.ts';
 import { StoreError } from '../../ca/store/options.ts';
 import { openStore } from '../../ca/store/open.ts';
+import { withSharedEncoding } from '../../ca/trust/encode-once.ts';
 import { randomBytes } from '../../crypto/random.ts';
 import { AdministrationServiceService } from '../../gen/sidekey/v1/administration.ts';
 import {
@@ -36,6 +38,7 @@ import { registerAuthorityMetrics } from './authority-metrics.ts';
 import { AuthorityPeers } from './authority-peers.ts';
 import { EnrolmentListener } from './enrolment-listener.ts';
 import { endRevoked, revocationCheck } from './live-revocations.ts';
+import { type Publication, startPublication } from './publication.ts';
 import { readReplicaId } from './replica-id.ts';
 import { openAuthorityKeys, storeOptionsOf } from './surroundings.ts';
 
@@ -54,6 +57,8 @@ export interface RunningAuthority {
   readonly address: string;
   /** Where its owner does. */
   readonly administration: string;
+  /** Where anybody gets CRLs and OCSP answers; absent: it is not served. */
+  readonly http: string | undefined;
   /** Why nothing is issued now; empty: it is. */
   problems(): readonly string[];
   listeners(): readonly ListenerReport[];
@@ -90,9 +95,11 @@ class AuthorityProcess implements RunningAuthority {
   readonly #clients: AuthorityClients;
   readonly #enrolment: EnrolmentListener;
   #authority: Authority | undefined;
+  #publication: Publication | undefined;
   #acceptor: TlsAcceptor<PeerIdentity> | undefined;
   #address: ListenAddress | undefined;
   #administration: ListenAddress | undefined;
+  #http: Awaited<ReturnType<typeof startAuthorityHttp>> | undefined;
   #credential: { readonly chain: readonly Uint8Array[]; readonly key: KeyWithChain } | undefined;
 
   constructor(config: AuthorityConfig, options: RunAuthorityOptions) {
@@ -132,6 +139,10 @@ class AuthorityProcess implements RunningAuthority {
     return this.#administration === undefined ? '' : formatAddress(this.#administration);
   }
 
+  get http(): string | undefined {
+    return this.#publication?.address;
+  }
+
   async start(): Promise<void> {
     const { log } = this.#options;
     await mkdir(this.#config.state, { recursive: true, mode: 0o700 });
@@ -157,9 +168,13 @@ class AuthorityProcess implements RunningAuthority {
         log.warn({ detail }, 'connection of an administrator refused');
       },
     });
+    await this.#serveHttp(authority);
+    if (this.#config.http !== undefined) {
+      this.#publication = await startPublication(this.#config.http.address, authority);
+    }
     this.#enrolment.serve({ acceptor: this.#acceptor, rpc: this.#rpc });
-    const { address, administration } = this;
-    log.info({ address, administration, trustDomain }, 'authority started');
+    const { address, administration, http } = this;
+    log.info({ address, administration, http, trustDomain }, 'authority started');
   }
 
   problems(): readonly string[] {
@@ -181,6 +196,7 @@ class AuthorityProcess implements RunningAuthority {
   async drain(timeoutMs: number): Promise<void> {
     await this.#enrolment.close();
     await this.#rpc.stopListening();
+    await this.#stopHttp();
     // Streams that would never end by themselves.
     await this.#authority?.trust.close();
     await new Promise<void>((resolve) => {
@@ -196,8 +212,12 @@ class AuthorityProcess implements RunningAuthority {
   async close(): Promise<void> {
     await this.#enrolment.close();
     await this.#rpc.stopListening();
+    this.#http?.destroy();
     this.#acceptor?.destroyAll();
     this.#rpc.destroy();
+    await this.#stopHttp();
+    await this.#publication?.close();
+    this.#publication = undefined;
     await this.#authority?.close();
     this.#authority = undefined;
   }
@@ -241,6 +261,29 @@ class AuthorityProcess implements RunningAuthority {
     }
   }
 
+  /** What is published for others than hosts. */
+  async #serveHttp({ context, crls, ocsp, trust }: Authority): Promise<void> {
+    const { http } = this.#config;
+    if (http === undefined) return;
+    const { log, now } = this.#options;
+    this.#http = await startAuthorityHttp({
+      address: http.address,
+      crls,
+      generations: () => context.generations.all(),
+      bundle: () => trust.feed.bundle,
+      respond: (request) => ocsp.respond(request),
+      now,
+      log,
+    });
+    log.info({ address: formatAddress(this.#http.address) }, 'CRLs and OCSP served');
+  }
+
+  async #stopHttp(): Promise<void> {
+    const http = this.#http;
+    this.#http = undefined;
+    await http?.close();
+  }
+
   #createAcceptor(authority: Authority): TlsAcceptor<PeerIdentity> {
     const { now } = this.#options;
     const { enrolment, limits, expiredGraceMs } = this.#config;
@@ -278,7 +321,10 @@ class AuthorityProcess implements RunningAuthority {
     const { context, rotation, mint } = authority;
     const { enrolment, http, keys, state, store } = this.#config;
     const isLocal = store.kind === 'url' && store.url.startsWith('sqlite:');
-    grpc.addService(CertificateAuthorityServiceService, authority.certificateAuthority);
+    grpc.addService(
+      withSharedEncoding(CertificateAuthorityServiceService),
+      authority.certificateAuthority,
+    );
     grpc.addService(
       AdministrationServiceService,
       createAdministration({
