@@ -146,7 +146,7 @@ const attacks: readonly (readonly [string, Attack])[] = [
       await connection.flood(1000, (index) =>
         frame(headers, endHeaders, 2 * index + 1, callHeaders()),
       );
-      await pause(1500);
+      await pause(3500);
     }),
   ],
   [

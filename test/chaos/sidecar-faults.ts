@@ -104,4 +104,4 @@ function isNoticed({ kind }: Fault): boolean {
 
 /** A connection that is silent is found dead within three seconds; handshakes fail meanwhile. */
 const triesWhileUnnoticed = 4;
-const atOnce = 80;
+const atOnce = 40;

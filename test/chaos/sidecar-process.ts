@@ -99,7 +99,7 @@ ${setup.settings ?? timeouts}`,
 
 /** Short, so that a silent peer costs the run little. */
 export const timeouts = `tls:
-  handshakeTimeout: 1500ms
-  firstMessageTimeout: 1s
-  idleTimeout: 700ms
+  handshakeTimeout: 3500ms
+  firstMessageTimeout: 3s
+  idleTimeout: 2s
 `;

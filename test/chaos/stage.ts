@@ -15,9 +15,9 @@ export interface Stage {
 }
 
 /** How an application behaves here: it gives up before a person would. */
-export const applicationTimeouts = { handshakeMs: 2000, sidecarMs: 2000 } as const;
+export const applicationTimeouts = { handshakeMs: 4000, sidecarMs: 3500 } as const;
 /** An exchange that takes longer has no deadline; the machine may have much else to do. */
-export const limitMs = 8000;
+export const limitMs = 10_000;
 
 /** Handshakes of an application that run or wait. */
 export function placesHeld({ load }: library.Offload): number {
