@@ -1,5 +1,6 @@
 import { toHex } from '../../bytes/bytes.ts';
 import type { SigningGeneration } from '../generations/generation.ts';
+import { keepUp } from '../generations/keep-up.ts';
 import type { RequestedKey } from '../keys/crypto-protocol.ts';
 import { KeyManagerError } from '../keys/key-manager.ts';
 import type { NamedPolicy } from '../policy/policies.ts';
@@ -47,13 +48,17 @@ export interface Made {
   readonly redemption: NewRow<'redemption'>;
 }
 
-/** Makes certificates and renewal tokens for grants: two crossings to the keys, however many there are. */
+/**
+ * Makes certificates and renewal tokens for grants, within a transaction: two crossings to the keys,
+ * however many there are.
+ */
 export async function makeGrants(
   context: IssuingContext,
   now: number,
   grants: readonly Grant[],
 ): Promise<readonly Made[]> {
   if (grants.length === 0) return [];
+  await keepUp(context);
   const issuer = context.leaves.issuer('tls');
   const drafts = grants.map((grant) => draft(context, issuer, now, grant));
   const leaves = drafts.flatMap(({ tls, decryption }) =>

@@ -4,6 +4,7 @@ import { equal, toHex } from '../../bytes/bytes.ts';
 import { isHostName, keyIdentifier, parseIpAddress } from '../../pki/index.ts';
 import { exportPublicKeyInfo } from '../../pki/issue-certificate.ts';
 import type { AuthorityCredential } from '../authority.ts';
+import { keepUp } from '../generations/keep-up.ts';
 import { newSerial } from '../issue/ids.ts';
 import type { IssuingContext } from '../issue/issuing-context.ts';
 import { leafValidity } from '../issue/leaf-signer.ts';
@@ -113,6 +114,10 @@ export class OwnCredential {
     ]);
     if (der === undefined) throw new Error('the own certificate was not signed');
     await store.transact(async (transaction) => {
+      await keepUp(context);
+      if (!equal(context.leaves.issuer('authority').id, issuer.id)) {
+        throw new Error('another CA has come to sign meanwhile');
+      }
       await transaction.queries
         .insertInto('certificate')
         .values({

@@ -1,8 +1,9 @@
-import { toHex, wipe } from '../../bytes/bytes.ts';
+import { equal, toHex, wipe } from '../../bytes/bytes.ts';
 import { hash } from '../../crypto/hash.ts';
 import { ServiceError } from '../../rpc/errors.ts';
 import type { MintedBundles, MintOrder, TokenMint } from '../administration/mint.ts';
 import { crashPoint } from '../crash-points.ts';
+import { keepUp } from '../generations/keep-up.ts';
 import type { IssuingContext } from '../issue/issuing-context.ts';
 import { choosePolicy, matches, type NamedPolicy, readPolicies } from '../policy/policies.ts';
 import type { NewRow } from '../store/schema.ts';
@@ -57,6 +58,11 @@ async function* mint(
   wipe(credential.privateKey);
   try {
     await context.store.transact(async (transaction) => {
+      await keepUp(context);
+      if (!equal(context.leaves.issuer('enrolment').id, credential.row.issuer)) {
+        const message = 'another CA has come to sign meanwhile';
+        throw new ServiceError('UNAVAILABLE', 'keys_changing', message, { retryAfterMs: 1000 });
+      }
       await transaction.queries.insertInto('certificate').values(credential.row).execute();
       transaction.audit({
         actor: order.caller.name,
@@ -107,6 +113,7 @@ async function begin(
   if (!Number.isSafeInteger(order.cap) || order.cap < 1 || order.cap > MAX_CAP) {
     throw invalid('cap_out_of_range', `a token has 1 to ${String(MAX_CAP)} uses`);
   }
+  await keepUp(context);
   const fresh: Begun = {
     batch: Uint8Array.from(context.random(16)),
     expiresAt: transaction.now + order.lifetimeMs,
