@@ -1,3 +1,4 @@
+import { sql } from 'kysely';
 import { toHex } from '../../bytes/bytes.ts';
 import type { NewRow, Row } from '../store/schema.ts';
 import type { Queries, Transaction } from '../store/transaction.ts';
@@ -8,23 +9,26 @@ import { distinct } from './token-rows.ts';
 /** Agents that tokens of kind `recover` are for, locked; by hex of their ids. */
 export async function recoveredAgents(
   transaction: Transaction,
-  tokens: readonly Row<'token'>[],
-): Promise<ReadonlyMap<string, Row<'agent'>>> {
+  tokens: readonly Pick<Row<'token'>, 'agent'>[],
+): Promise<ReadonlyMap<string, LockedAgent>> {
   return await lockAgents(
     transaction,
     tokens.flatMap(({ agent }) => (agent === null ? [] : [agent])),
   );
 }
 
+/** What has to be known of an agent to give it certificates. */
+export type LockedAgent = Pick<Row<'agent'>, (typeof lockedColumns)[number]>;
+
 /** Reads and locks agents, by hex of their ids. */
 export async function lockAgents(
   { queries, rowLocks }: Transaction,
   ids: readonly Uint8Array[],
-): Promise<ReadonlyMap<string, Row<'agent'>>> {
+): Promise<ReadonlyMap<string, LockedAgent>> {
   if (ids.length === 0) return new Map();
   const rows = await queries
     .selectFrom('agent')
-    .selectAll()
+    .select(lockedColumns)
     .where('id', 'in', distinct(ids))
     .orderBy('id')
     .$if(rowLocks, (query) => query.forUpdate())
@@ -61,7 +65,6 @@ export async function writeNewAgents(
 export async function writeRecoveredAgents(
   transaction: Transaction,
   made: readonly Made[],
-  before: ReadonlyMap<string, Row<'agent'>>,
 ): Promise<void> {
   if (made.length === 0) return;
   const { queries, now } = transaction;
@@ -83,47 +86,49 @@ export async function writeRecoveredAgents(
       made.map(({ token }) => token.id),
     )
     .execute();
-  await writeRenewedAgents(transaction, made, before);
+  await writeRenewedAgents(transaction, made);
 }
 
-/**
- * Gives agents their new generation. The rows are written whole, with one statement for all: they are
- * locked, so nothing else in them has changed.
- */
+/** Gives agents their new generation: one statement for all that go by the same policy. */
 export async function writeRenewedAgents(
   { queries, now }: Transaction,
   made: readonly Made[],
-  before: ReadonlyMap<string, Row<'agent'>>,
 ): Promise<void> {
-  if (made.length === 0) return;
-  await queries
-    .insertInto('agent')
-    .values(
-      made.map(({ grant, serial, notAfter }): NewRow<'agent'> => {
-        const row = before.get(toHex(grant.agentId));
-        if (row === undefined) throw new Error('a renewed agent was not locked');
-        return {
-          ...row,
-          generation: grant.generation,
-          pending_serial: serial,
-          not_after: notAfter,
-          policy: grant.policy.name,
-          policy_version: grant.policy.version,
+  const groups = new Map<string, Made[]>();
+  for (const one of made) {
+    const { policy } = one.grant;
+    const name = `${policy.name}/${String(policy.version)}/${String(one.notAfter)}`;
+    const group = groups.get(name) ?? [];
+    group.push(one);
+    groups.set(name, group);
+  }
+  await Promise.all(
+    [...groups.values()].map(async (group) => {
+      const [first] = group;
+      if (first === undefined) return;
+      const { policy } = first.grant;
+      // PostgreSQL cannot tell the type of a value that only a CASE answers with.
+      const serials = group.map(
+        ({ grant, serial }) => sql`when ${grant.agentId} then cast(${serial} as blob)`,
+      );
+      await queries
+        .updateTable('agent')
+        .set((row) => ({
+          generation: row('generation', '+', 1),
+          pending_serial: sql<Uint8Array>`case id ${sql.join(serials, sql` `)} end`,
+          not_after: first.notAfter,
+          policy: policy.name,
+          policy_version: policy.version,
           last_seen_at: now,
-        };
-      }),
-    )
-    .onConflict((conflict) =>
-      conflict.column('id').doUpdateSet((row) => ({
-        generation: row.ref('excluded.generation'),
-        pending_serial: row.ref('excluded.pending_serial'),
-        not_after: row.ref('excluded.not_after'),
-        policy: row.ref('excluded.policy'),
-        policy_version: row.ref('excluded.policy_version'),
-        last_seen_at: row.ref('excluded.last_seen_at'),
-      })),
-    )
-    .execute();
+        }))
+        .where(
+          'id',
+          'in',
+          group.map(({ grant }) => grant.agentId),
+        )
+        .execute();
+    }),
+  );
 }
 
 async function insertProperties(
@@ -165,3 +170,15 @@ function newAgent(
     report: report ?? null,
   };
 }
+
+const lockedColumns = [
+  'id',
+  'role',
+  'spiffe_id',
+  'state',
+  'properties',
+  'policy',
+  'policy_version',
+  'generation',
+  'current_serial',
+] as const;

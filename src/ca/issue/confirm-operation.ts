@@ -5,7 +5,7 @@ import type { Row } from '../store/schema.ts';
 import type { Transaction } from '../store/transaction.ts';
 import type { Operation, Outcome } from '../write/operation.ts';
 import { mayAsk } from './agent-rules.ts';
-import { lockAgents } from './agent-rows.ts';
+import { lockAgents, type LockedAgent } from './agent-rows.ts';
 import { confirmCertificates, type SeenGeneration } from './confirm-certificates.ts';
 import { refuse, type RefusalReason } from './refusal.ts';
 import { distinct } from './token-rows.ts';
@@ -67,7 +67,7 @@ async function confirm(
 
 function refusalOf(
   row: Pick<Row<'certificate'>, 'purpose' | 'state'> | undefined,
-  agent: Row<'agent'> | undefined,
+  agent: LockedAgent | undefined,
 ): RefusalReason | undefined {
   if (row?.purpose !== 'tls' || agent === undefined) return 'certificate_unknown';
   if (row.state !== 'issued' && row.state !== 'confirmed') return 'certificate_superseded';

@@ -4,13 +4,17 @@ import { crashPoint } from '../crash-points.ts';
 import type { RequestedKey } from '../keys/crypto-protocol.ts';
 import { type NamedPolicy, readPolicies } from '../policy/policies.ts';
 import { allowsDecryptionKey, allowsKey, dnsNamesOf } from '../policy/rules.ts';
-import type { Row } from '../store/schema.ts';
 import type { Transaction } from '../store/transaction.ts';
 import { parseStoredProperties, propertiesDigest } from '../tokens/properties.ts';
 import type { ReceivedToken } from '../tokens/token.ts';
 import type { Operation, Outcome } from '../write/operation.ts';
 import { isActive, mayAsk } from './agent-rules.ts';
-import { recoveredAgents, writeNewAgents, writeRecoveredAgents } from './agent-rows.ts';
+import {
+  type LockedAgent,
+  recoveredAgents,
+  writeNewAgents,
+  writeRecoveredAgents,
+} from './agent-rows.ts';
 import { auditGrant, type Made, makeGrants, writeGrants } from './grant.ts';
 import { newAgentId, uuidText } from './ids.ts';
 import type { Issued } from './issued.ts';
@@ -18,7 +22,7 @@ import type { IssuingContext } from './issuing-context.ts';
 import { refuse, type RefusalReason } from './refusal.ts';
 import { replay } from './replay.ts';
 import { grantsOf, redemptionsOf, required, settle, type Verdict } from './settle.ts';
-import { lockTokens, spendTokens, type TokenRows, useKey } from './token-rows.ts';
+import { type LockedToken, lockTokens, spendTokens, type TokenRows, useKey } from './token-rows.ts';
 
 /** A request to enrol, whose token is genuine and whose keys are proven. */
 export interface EnrollItem {
@@ -70,7 +74,7 @@ async function enroll(
       made.filter((one) => !isRecovered(one)),
       reports,
     ),
-    writeRecoveredAgents(transaction, made.filter(isRecovered), agents),
+    writeRecoveredAgents(transaction, made.filter(isRecovered)),
     writeGrants(transaction, made),
   ]);
   crashPoint('enroll.after_insert');
@@ -100,7 +104,7 @@ class Judge {
   readonly #now: number;
   readonly #rows: TokenRows;
   readonly #policies: ReadonlyMap<string, NamedPolicy>;
-  readonly #agents: ReadonlyMap<string, Row<'agent'>>;
+  readonly #agents: ReadonlyMap<string, LockedAgent>;
   /** Index of the request that got each use of this batch. */
   readonly #granted = new Map<string, number>();
 
@@ -109,7 +113,7 @@ class Judge {
     now: number,
     rows: TokenRows,
     policies: ReadonlyMap<string, NamedPolicy>,
-    agents: ReadonlyMap<string, Row<'agent'>>,
+    agents: ReadonlyMap<string, LockedAgent>,
   ) {
     this.#context = context;
     this.#now = now;
@@ -140,7 +144,7 @@ class Judge {
     return verdict;
   }
 
-  #grant(item: EnrollItem, row: Row<'token'>, slot: number): Verdict {
+  #grant(item: EnrollItem, row: LockedToken, slot: number): Verdict {
     const { tls, decryption } = item;
     if (row.kind === 'renew') return refused('token_kind');
     const policy = this.#policies.get(row.policy);
@@ -187,7 +191,7 @@ class Judge {
 }
 
 /** What we signed is what stands in the row: neither ever changes. */
-function agrees(row: Row<'token'>, token: ReceivedToken): boolean {
+function agrees(row: LockedToken, token: ReceivedToken): boolean {
   return (
     row.kind === token.kind &&
     row.role === token.role &&

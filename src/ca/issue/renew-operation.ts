@@ -11,7 +11,7 @@ import { parseStoredProperties } from '../tokens/properties.ts';
 import type { ReceivedToken } from '../tokens/token.ts';
 import type { Operation, Outcome } from '../write/operation.ts';
 import { isActive, mayAsk } from './agent-rules.ts';
-import { lockAgents, writeRenewedAgents } from './agent-rows.ts';
+import { lockAgents, type LockedAgent, writeRenewedAgents } from './agent-rows.ts';
 import { confirmCertificates, type SeenGeneration } from './confirm-certificates.ts';
 import { auditGrant, type Made, makeGrants, writeGrants } from './grant.ts';
 import type { Issued } from './issued.ts';
@@ -19,7 +19,14 @@ import type { IssuingContext } from './issuing-context.ts';
 import { refuse, type RefusalReason } from './refusal.ts';
 import { replay } from './replay.ts';
 import { grantsOf, redemptionsOf, required, settle, type Verdict } from './settle.ts';
-import { distinct, lockTokens, spendTokens, type TokenRows, useKey } from './token-rows.ts';
+import {
+  distinct,
+  type LockedToken,
+  lockTokens,
+  spendTokens,
+  type TokenRows,
+  useKey,
+} from './token-rows.ts';
 
 /** A request to renew, whose token is genuine, whose keys are proven, and which the key of `currentSerial` has signed. */
 export interface RenewItem {
@@ -68,10 +75,7 @@ async function renew(
   crashPoint('renew.after_claim');
   const made = await makeGrants(context, transaction.now, grantsOf(verdicts));
   crashPoint('renew.after_sign');
-  await Promise.all([
-    writeRenewedAgents(transaction, made, facts.agents),
-    writeGrants(transaction, made),
-  ]);
+  await Promise.all([writeRenewedAgents(transaction, made), writeGrants(transaction, made)]);
   await confirmCertificates(transaction, seenIn(items, made, facts));
   crashPoint('renew.after_insert');
   const replays = await replay(context, transaction, redemptionsOf(verdicts));
@@ -103,7 +107,7 @@ async function renew(
 interface Facts {
   readonly rows: TokenRows;
   readonly policies: ReadonlyMap<string, NamedPolicy>;
-  readonly agents: ReadonlyMap<string, Row<'agent'>>;
+  readonly agents: ReadonlyMap<string, LockedAgent>;
   /** By hex of the serial number. */
   readonly current: ReadonlyMap<string, CurrentCertificate>;
   /** Hex of serial numbers. */
@@ -199,8 +203,8 @@ class Judge {
 
   #grant(
     item: RenewItem,
-    row: Row<'token'>,
-    agent: Row<'agent'>,
+    row: LockedToken,
+    agent: LockedAgent,
     current: CurrentCertificate,
   ): Verdict {
     const { tls, decryption } = item;
@@ -236,7 +240,7 @@ class Judge {
     };
   }
 
-  #clone(item: RenewItem, agent: Row<'agent'>): Verdict {
+  #clone(item: RenewItem, agent: LockedAgent): Verdict {
     const policy = this.#facts.policies.get(agent.policy)?.policy;
     if (policy?.onClone !== 'alert') this.clones.set(toHex(agent.id), item);
     return refused('clone_suspected');

@@ -1,6 +1,6 @@
 import { equal, toHex } from '../../bytes/bytes.ts';
 import type { Row } from '../store/schema.ts';
-import type { Transaction } from '../store/transaction.ts';
+import type { Queries, Transaction } from '../store/transaction.ts';
 import { parseStoredProperties, propertiesDigest } from '../tokens/properties.ts';
 import { encodeTokenPayload, signedPart, tokenText } from '../tokens/token.ts';
 import type { Issued } from './issued.ts';
@@ -27,7 +27,7 @@ export async function replay(
   if (redemptions.length === 0) return [];
   const serials = distinct(redemptions.map(({ serial }) => serial));
   const agents = distinct(redemptions.map(({ agent }) => agent));
-  const [certificates, agentRows, renewals, revoked] = await Promise.all([
+  const [certificates, agentRows, revoked] = await Promise.all([
     queries
       .selectFrom('certificate')
       .selectAll()
@@ -35,12 +35,10 @@ export async function replay(
         query.selectFrom('certificate').select('request').where('serial', 'in', serials),
       )
       .execute(),
-    queries.selectFrom('agent').selectAll().where('id', 'in', agents).execute(),
     queries
-      .selectFrom('token')
-      .selectAll()
-      .where('agent', 'in', agents)
-      .where('kind', '=', 'renew')
+      .selectFrom('agent')
+      .select(['id', 'state', 'spiffe_id', 'generation', 'properties'])
+      .where('id', 'in', agents)
       .execute(),
     queries
       .selectFrom('revocation')
@@ -49,6 +47,7 @@ export async function replay(
       .where('subject', 'in', serials)
       .execute(),
   ]);
+  const renewals = await renewalTokens(queries, agents, certificates);
   const revokedSerials = new Set(revoked.map(({ subject }) => toHex(subject)));
   return await Promise.all(
     redemptions.map(async ({ serial, agent: agentId }): Promise<Replay> => {
@@ -89,6 +88,25 @@ export async function replay(
       };
     }),
   );
+}
+
+/** The renewal tokens that came with certificates; an agent may have had many others. */
+async function renewalTokens(
+  queries: Queries,
+  agents: readonly Uint8Array[],
+  certificates: readonly Pick<Row<'certificate'>, 'agent_generation'>[],
+): Promise<readonly Row<'token'>[]> {
+  const generations = certificates.flatMap(({ agent_generation: generation }) =>
+    generation === null ? [] : [generation],
+  );
+  if (generations.length === 0) return [];
+  return await queries
+    .selectFrom('token')
+    .selectAll()
+    .where('agent', 'in', agents)
+    .where('generation', 'in', [...new Set(generations)])
+    .where('kind', '=', 'renew')
+    .execute();
 }
 
 /** The text of a token made again from its row; `undefined` if its key is no more. */

@@ -4,9 +4,12 @@ import type { Transaction } from '../store/transaction.ts';
 
 /** Tokens of a batch, locked, with the earlier uses by the keys that come with them. */
 export interface TokenRows {
-  readonly tokens: ReadonlyMap<string, Row<'token'>>;
+  readonly tokens: ReadonlyMap<string, LockedToken>;
   redemption(token: Uint8Array, keyHash: Uint8Array): Row<'redemption'> | undefined;
 }
+
+/** What has to be known of a token to use it. */
+export type LockedToken = Pick<Row<'token'>, (typeof lockedColumns)[number]>;
 
 /** Reads and locks the tokens that requests come with; by hex of their ids. */
 export async function lockTokens(
@@ -18,7 +21,7 @@ export async function lockTokens(
   const keyHashes = distinct(items.map(({ keyHash }) => keyHash));
   const tokens = await queries
     .selectFrom('token')
-    .selectAll()
+    .select(lockedColumns)
     .where('id', 'in', ids)
     .orderBy('id')
     .$if(rowLocks, (query) => query.forUpdate())
@@ -72,3 +75,18 @@ export function useKey(token: Uint8Array, keyHash: Uint8Array): string {
 export function distinct(values: readonly Uint8Array[]): Uint8Array[] {
   return [...new Map(values.map((value) => [toHex(value), value])).values()];
 }
+
+const lockedColumns = [
+  'id',
+  'kind',
+  'key_id',
+  'state',
+  'cap',
+  'uses',
+  'expires_at',
+  'role',
+  'policy',
+  'properties',
+  'agent',
+  'generation',
+] as const;

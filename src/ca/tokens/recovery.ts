@@ -3,9 +3,8 @@ import { hash } from '../../crypto/hash.ts';
 import { ServiceError } from '../../rpc/errors.ts';
 import type { RecoveryOrder } from '../administration/mint.ts';
 import { mayAsk } from '../issue/agent-rules.ts';
-import { lockAgents } from '../issue/agent-rows.ts';
+import { lockAgents, type LockedAgent } from '../issue/agent-rows.ts';
 import type { IssuingContext } from '../issue/issuing-context.ts';
-import type { Row } from '../store/schema.ts';
 import type { Transaction } from '../store/transaction.ts';
 import { createBundlePress } from './bundle-press.ts';
 import { type EnrolmentCredential, makeEnrolmentCredential } from './enrolment-credential.ts';
@@ -84,7 +83,7 @@ async function insertToken(
   transaction: Transaction,
   order: RecoveryOrder,
   begun: Remembered,
-  agent: Row<'agent'>,
+  agent: LockedAgent,
 ): Promise<void> {
   await transaction.queries
     .insertInto('token')

@@ -54,7 +54,7 @@ export async function authorityOn(
   place: StorePlace,
   options: { readonly mode?: 'open' | 'closed'; readonly threads?: number } = {},
 ): Promise<AuthorityFixture> {
-  const { mode = 'closed', threads = 1 } = options;
+  const { mode = 'closed', threads = 0 } = options;
   const directory = mkdtempSync(join(tmpdir(), 'sidekey-authority-'));
   const clock = testClock();
   const log = pino({ level: 'silent' });
