@@ -80,7 +80,7 @@ export async function authorityOn(
       store: await openStore(storeOptions),
       keys: await openKeys(threadPool),
       pool: threadPool,
-      replicaId: `replica-${opened.length + 1}`,
+      replicaId: `replica-${String(opened.length + 1)}`,
       addresses: ['127.0.0.1:8443', 'ca.example.org:8443'],
       version: '0',
       mode,

@@ -29,7 +29,7 @@ describe('disk keys', () => {
       ...(passphrasePath === undefined ? {} : { passphrasePath }),
     });
   const passphraseFile = (text: string) => {
-    const path = join(directory, `passphrase-${text.length}`);
+    const path = join(directory, `passphrase-${String(text.length)}`);
     writeFileSync(path, text);
     return path;
   };
@@ -38,7 +38,9 @@ describe('disk keys', () => {
     it(`signs with ${type} keys found again by their reference`, async () => {
       const made = await (await openKeys()).generate(type);
       const key = await (await openKeys()).open(made.ref);
-      const contents = Array.from({ length: 40 }, (_, index) => Buffer.from(`content ${index}`));
+      const contents = Array.from({ length: 40 }, (_, index) =>
+        Buffer.from(`content ${String(index)}`),
+      );
       const signatures = await key.signAll(contents);
       const digest = { 'ecdsa-p256': 'sha256', 'ecdsa-p384': 'sha384', ed25519: null }[type];
       for (const [index, content] of contents.entries()) {
