@@ -33,19 +33,23 @@ export type StoreLocation =
   | { readonly kind: 'url'; readonly url: string }
   | { readonly kind: 'urlFile'; readonly path: string };
 
-export type KeyLocation =
-  | {
-      readonly kind: 'disk';
-      readonly directory: string;
-      /** Absent: keys are not encrypted. */
-      readonly passphraseFile: string | undefined;
-    }
-  | {
-      readonly kind: 'pkcs11';
-      readonly module: string;
-      readonly tokenLabel: string;
-      readonly pinFile: string;
-    };
+/** Where private keys are; with a token, keys that it cannot make are on disk. */
+export type KeyLocation = DiskLocation &
+  (
+    | { readonly kind: 'disk' }
+    | {
+        readonly kind: 'pkcs11';
+        readonly module: string;
+        readonly tokenLabel: string;
+        readonly pinFile: string;
+      }
+  );
+
+interface DiskLocation {
+  readonly directory: string;
+  /** Absent: keys on disk are not encrypted. */
+  readonly passphraseFile: string | undefined;
+}
 
 export interface AuthorityLimits {
   /** Open at once. */
@@ -75,15 +79,7 @@ export function buildAuthority(
     trustDomain: raw.trustDomain,
     state: directory,
     store: storeLocation(raw.store ?? `sqlite:${directory}/store.db`, path),
-    keys:
-      keys.kind === 'disk'
-        ? {
-            kind: 'disk',
-            directory: `${directory}/keys`,
-            passphraseFile:
-              keys.passphraseFile === undefined ? undefined : path(keys.passphraseFile),
-          }
-        : { ...keys, module: path(keys.module), pinFile: path(keys.pinFile) },
+    keys: keyLocation(keys, `${directory}/keys`, path),
     listen: resolved(raw.listen),
     advertise: raw.advertise,
     administration: {
@@ -132,6 +128,21 @@ export function authorityProblems(
     problems.push([['store'], 'holds a password: put the URL into a file and name it by urlFile']);
   }
   return problems;
+}
+
+function keyLocation(
+  keys: RawAuthority['keys'],
+  directory: string,
+  path: (relative: string) => string,
+): KeyLocation {
+  const { passphraseFile } = keys;
+  const disk = {
+    directory,
+    passphraseFile: passphraseFile === undefined ? undefined : path(passphraseFile),
+  };
+  if (keys.kind === 'disk') return { kind: 'disk', ...disk };
+  const { kind, tokenLabel } = keys;
+  return { kind, module: path(keys.module), tokenLabel, pinFile: path(keys.pinFile), ...disk };
 }
 
 function storeLocation(

@@ -29,6 +29,8 @@ const keys = z.discriminatedUnion(
       module: path,
       tokenLabel: z.string().min(1).max(32),
       pinFile: path,
+      // Of keys that the token cannot make, which are then on disk.
+      passphraseFile: path.optional(),
     }),
   ],
   { error: 'expected a map with kind disk or pkcs11' },

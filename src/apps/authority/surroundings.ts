@@ -4,8 +4,11 @@ import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { CryptoPool } from '../../ca/keys/crypto-pool.ts';
 import { openDiskKeys } from '../../ca/keys/disk-keys.ts';
-import { type KeyManager, KeyManagerError } from '../../ca/keys/key-manager.ts';
+import type { AuthorityKeyType, KeyManager } from '../../ca/keys/key-manager.ts';
+import { isPkcs11Ref, openPkcs11Keys } from '../../ca/keys/pkcs11-keys.ts';
+import { splitKeys } from '../../ca/keys/split-keys.ts';
 import type { StoreOptions } from '../../ca/store/options.ts';
+import { nodeTimers } from '../../ca/timers.ts';
 import { formatAddress } from '../../rpc/address.ts';
 import { type AuthorityConfig, ConfigurationError } from '../../sidecar/index.ts';
 
@@ -30,17 +33,23 @@ export async function openAuthorityKeys(
   { keys }: AuthorityConfig,
   pool: CryptoPool,
 ): Promise<KeyManager> {
-  switch (keys.kind) {
-    case 'disk':
-      return await openDiskKeys({
-        directory: keys.directory,
-        ...(keys.passphraseFile === undefined ? {} : { passphrasePath: keys.passphraseFile }),
-        pool,
-        random: (length) => randomBytes(length),
-      });
-    case 'pkcs11':
-      throw new KeyManagerError('PKCS #11 is not part of this build');
-  }
+  const random = (length: number): Uint8Array => randomBytes(length);
+  const disk = await openDiskKeys({
+    directory: keys.directory,
+    ...(keys.passphraseFile === undefined ? {} : { passphrasePath: keys.passphraseFile }),
+    pool,
+    random,
+  });
+  if (keys.kind === 'disk') return disk;
+  const token = await openPkcs11Keys({
+    modulePath: keys.module,
+    tokenLabel: keys.tokenLabel,
+    pinPath: keys.pinFile,
+    random,
+    timers: nodeTimers,
+  });
+  const supports = (type: AuthorityKeyType): boolean => token.supports(type);
+  return splitKeys({ keys: token, supports, owns: isPkcs11Ref }, disk);
 }
 
 /** host:port of the enrolment service, as hosts reach it. */
