@@ -23,6 +23,8 @@ export interface RotationOptions {
    * absent: what `context.generations` says.
    */
   readonly issuing?: () => number;
+  /** Calls back when that has changed, so that others need not wait for the next sign of life. */
+  readonly onIssuing?: (listener: () => void) => () => void;
   readonly settings?: Partial<RotationSettings>;
   readonly timers?: Timers;
 }
@@ -37,13 +39,14 @@ class AuthorityRotation implements Rotation {
   readonly #tokenKeys: TokenKeys;
   readonly #settings: RotationSettings;
   readonly #timers: Timers;
+  readonly #onIssuing: RotationOptions['onIssuing'];
   readonly #slots: CampaignSlots;
   readonly #heartbeat: ReplicaHeartbeat;
   readonly #driver: RotationDriver;
   readonly #listeners = new Set<() => void>();
   readonly #repetitions: Repetition[] = [];
   #ticketKeysNotBefore: Date | undefined;
-  #unfollow: () => void = () => undefined;
+  readonly #unfollow: (() => void)[] = [];
   #reading: Promise<void> | undefined;
   #next: Promise<void> | undefined;
 
@@ -52,6 +55,7 @@ class AuthorityRotation implements Rotation {
     this.#context = context;
     this.#tokenKeys = tokenKeys;
     this.#settings = { ...defaultRotationSettings, ...options.settings };
+    this.#onIssuing = options.onIssuing;
     this.#timers = options.timers ?? nodeTimers;
     this.#slots = new CampaignSlots(context);
     const issuing = options.issuing ?? (() => signingNumber(context));
@@ -107,16 +111,24 @@ class AuthorityRotation implements Rotation {
   }
 
   async start(): Promise<void> {
-    const { store, log } = this.#context;
-    this.#unfollow = store.onFeed(() => {
-      this.#refresh().catch((error: unknown) => {
-        log.error({ err: error }, 'campaigns could not be read');
-      });
-    });
+    const { store, generations, log } = this.#context;
+    this.#unfollow.push(
+      store.onFeed(() => {
+        this.#refresh().catch((error: unknown) => {
+          log.error({ err: error }, 'campaigns could not be read');
+        });
+      }),
+    );
     await this.#refresh();
     await destroyRetiredTokenKeys({ context: this.#context });
     await this.#heartbeat.beat();
-    this.#repeat(this.#settings.heartbeatMs, 'sign of life failed', () => this.#heartbeat.beat());
+    const beats = this.#repeat(this.#settings.heartbeatMs, 'sign of life failed', () =>
+      this.#heartbeat.beat(),
+    );
+    const hasten = () => {
+      beats.hasten();
+    };
+    this.#unfollow.push(generations.onChange(hasten), this.#onIssuing?.(hasten) ?? nothing);
     if (!this.#settings.automatic) return;
     this.#repeat(this.#settings.driverMs, 'automatic rotation failed', async () => {
       await this.#finishCampaigns();
@@ -125,7 +137,7 @@ class AuthorityRotation implements Rotation {
   }
 
   async close(): Promise<void> {
-    this.#unfollow();
+    for (const unfollow of this.#unfollow.splice(0)) unfollow();
     await Promise.all(this.#repetitions.map((repetition) => repetition.stop()));
     if (this.#repetitions.length === 0) return;
     await this.#heartbeat.leave().catch((error: unknown) => {
@@ -133,11 +145,13 @@ class AuthorityRotation implements Rotation {
     });
   }
 
-  #repeat(everyMs: number, problem: string, task: () => Promise<void>): void {
+  #repeat(everyMs: number, problem: string, task: () => Promise<void>): Repetition {
     const onError = (error: unknown) => {
       this.#context.log.error({ err: error }, problem);
     };
-    this.#repetitions.push(repeat(this.#timers, everyMs, task, onError));
+    const repetition = repeat(this.#timers, everyMs, task, onError);
+    this.#repetitions.push(repetition);
+    return repetition;
   }
 
   async #take(request: RotationRequest): Promise<RotationGeneration> {
@@ -212,6 +226,8 @@ class AuthorityRotation implements Rotation {
     }
   }
 }
+
+const nothing = (): void => undefined;
 
 function signingNumber({ generations }: AuthorityContext): number {
   const signing = generations.all().find((each) => {

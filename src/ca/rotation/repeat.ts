@@ -2,6 +2,8 @@ import type { Timers } from '../timers.ts';
 
 /** Something that happens again and again until it is stopped. */
 export interface Repetition {
+  /** Has the next run begin at once, or after the one under way. */
+  hasten(): void;
   /** Resolves when the run under way, if any, is over. */
   stop(): Promise<void>;
 }
@@ -17,16 +19,30 @@ export function repeat(
   onError: (error: unknown) => void,
 ): Repetition {
   let cancel: () => void = () => undefined;
+  let isRunning = false;
+  let asked = 0;
   let stopped = false;
   const run = async (): Promise<void> => {
-    await task().catch(onError);
-    if (stopped) return;
-    cancel = timers.after(everyMs, () => {
-      running = run();
-    });
+    isRunning = true;
+    let before;
+    do {
+      before = asked;
+      await task().catch(onError);
+    } while (asked !== before && !stopped);
+    isRunning = false;
+    if (!stopped) cancel = timers.after(everyMs, start);
+  };
+  const start = (): void => {
+    running = run();
   };
   let running = run();
   return {
+    hasten: () => {
+      asked += 1;
+      if (isRunning || stopped) return;
+      cancel();
+      start();
+    },
     stop: async () => {
       stopped = true;
       cancel();
