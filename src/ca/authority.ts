@@ -122,6 +122,7 @@ export async function openAuthority(options: AuthorityOptions): Promise<Authorit
     tokenKeys: context.tokenKeys,
     version: options.version,
     issuing: () => credential.issuing,
+    onIssuing: (listener) => credential.onChange(listener),
     timers,
     ...(options.rotation === undefined ? {} : { settings: options.rotation }),
   });
