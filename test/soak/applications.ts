@@ -1,14 +1,16 @@
 import { once } from 'node:events';
-import { pathToFileURL } from 'node:url';
-import path from 'node:path';
 import type * as library from '../../src/offload/index.ts';
+import { connect } from 'node:net';
 import type { RunningSidecar } from '../interop/sides/sidekey.ts';
+import { builtLibrary } from '../support/built-library.ts';
 
 /** A server and a client application over the built library, each with a sidecar of its own. */
 export interface Applications {
   readonly port: number;
   /** One connection: handshake, a question, its answer, end. Says whether it was resumed. */
   exchange(serverName: string): Promise<{ readonly resumed: boolean }>;
+  /** One handshake that cannot succeed, in the `number`th way; says so if it does. */
+  failure(number: number): Promise<void>;
   /** Connects to a port where nobody answers; the code of the error that ends it. */
   dial(port: number): Promise<string>;
   /** Handshakes the server refused or gave up, so far. */
@@ -37,6 +39,7 @@ export async function startApplications(
   return {
     port,
     dial: (silentPort) => dial(clientSide, silentPort),
+    failure: (number) => failure(clientSide, port, number),
     exchange: (serverName) => exchange(clientSide, port, serverName),
     get failedHandshakes() {
       return failedHandshakes;
@@ -68,6 +71,24 @@ async function exchange(
   return { resumed: socket.isSessionReused() };
 }
 
+/** A name the certificate is not for, noise, half a ClientHello, or nothing at all. */
+async function failure(offload: library.Offload, port: number, number: number): Promise<void> {
+  if (number % 4 === 0) {
+    const servername = 'name.of-nobody.test';
+    const socket = offload.connect({ host: '127.0.0.1', port, servername });
+    socket.on('secureConnect', () => socket.emit('error', new Error('another name was accepted')));
+    const [error] = (await once(socket, 'error')) as [Error];
+    if (error.message === 'another name was accepted') throw error;
+    return;
+  }
+  const socket = connect(port, '127.0.0.1');
+  socket.on('error', () => undefined);
+  socket.resume();
+  await once(socket, 'connect');
+  socket.end(badBeginnings[(number % 4) - 1]);
+  await new Promise((resolve) => socket.once('close', resolve));
+}
+
 function dial(offload: library.Offload, port: number): Promise<string> {
   const socket = offload.connect({ host: '127.0.0.1', port, servername: 'silent.interop.test' });
   return new Promise((resolve) => {
@@ -80,10 +101,10 @@ function dial(offload: library.Offload, port: number): Promise<string> {
   });
 }
 
-/** The library as packaged, not as it stands in src. */
-async function builtLibrary(): Promise<typeof library> {
-  const file = path.join(import.meta.dirname, '../../dist/offload/index.js');
-  return (await import(pathToFileURL(file).href)) as typeof library;
-}
-
 const question = 'is anybody there?\n';
+
+const badBeginnings = [
+  Buffer.alloc(300, 0xa5),
+  Buffer.from('16030100c8010000c40303', 'hex'),
+  Buffer.alloc(0),
+];
