@@ -8,6 +8,7 @@ import { overload } from './overload.ts';
 import { peerFaults } from './peer-faults.ts';
 import { Report } from './report.ts';
 import { sidecarFaults } from './sidecar-faults.ts';
+import { slowLoris } from './slow-loris.ts';
 import type { Stage } from './stage.ts';
 import { storage } from './storage.ts';
 
@@ -27,7 +28,14 @@ async function main(): Promise<void> {
   if (!Number.isInteger(stride) || stride < 1) throw new RangeError('--stride is a number above 0');
   const fixture = createFixture();
   const report = new Report((line) => process.stdout.write(`${line}\n`));
-  const stage: Stage = { fixture, library: await builtLibrary(), report, stride };
+  const rests: (() => Promise<void>)[] = [];
+  const stage: Stage = {
+    fixture,
+    library: await builtLibrary(),
+    report,
+    stride,
+    atEnd: (rest) => rests.push(rest),
+  };
   for (const [name, scenario] of scenarios) {
     if (!(values.only?.includes(name) ?? true)) continue;
     const startedAt = performance.now();
@@ -35,12 +43,14 @@ async function main(): Promise<void> {
     const seconds = ((performance.now() - startedAt) / 1000).toFixed(1);
     report.note(`${name}: ${seconds} s`);
   }
+  for (const rest of rests) await rest();
   fixture.remove();
   report.note(report.summary);
   process.exitCode = report.failed === 0 && report.passed > 0 ? 0 : 1;
 }
 
 const scenarios: readonly (readonly [string, (stage: Stage) => Promise<void>])[] = [
+  ['slow-loris', slowLoris],
   ['peer-faults', peerFaults],
   ['sidecar-faults', sidecarFaults],
   ['kills', kills],

@@ -12,6 +12,8 @@ export interface Stage {
   readonly report: Report;
   /** Every so many bytes of a handshake a fault is tried; 1: at every byte. */
   readonly stride: number;
+  /** What can wait until all else is done. */
+  readonly atEnd: (rest: () => Promise<void>) => void;
 }
 
 /** How an application behaves here: it gives up before a person would. */
