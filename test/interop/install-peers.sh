@@ -4,6 +4,7 @@
 set -eu
 
 packages='
+  postgresql softhsm2
   openssl gnutls-bin libnss3-tools botan curl nmap testssl.sh chromium
   lighttpd lighttpd-mod-openssl lighttpd-mod-gnutls lighttpd-mod-nss lighttpd-mod-mbedtls lighttpd-mod-wolfssl
 '
