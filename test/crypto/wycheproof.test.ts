@@ -31,16 +31,18 @@ const directory = process.env['SIDEKEY_VECTORS'];
 
 /** Over all files. */
 const count = { passed: 0, failed: 0, skipped: 0 };
+/** Where they are absent, a whole file counts as one. */
+const fileCount = 8;
 
 describe('Wycheproof vectors, from the directory SIDEKEY_VECTORS names', () => {
   before(function () {
     if (directory !== undefined) return;
+    count.skipped = fileCount;
     process.stdout.write('    skipped: SIDEKEY_VECTORS is not set\n');
     this.skip();
   });
 
   after(() => {
-    if (directory === undefined) return;
     const { passed, failed, skipped } = count;
     process.stdout.write(
       `    wycheproof: ${String(passed)} passed, ${String(failed)} failed, ${String(skipped)} skipped\n`,

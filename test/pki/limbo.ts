@@ -135,12 +135,13 @@ function main(): void {
   const directory = process.env['SIDEKEY_VECTORS'];
   if (directory === undefined) {
     process.stdout.write('skipped: SIDEKEY_VECTORS does not name a directory with x509-limbo\n');
+    process.stdout.write('limbo: 0 passed, 0 failed, 1 skipped\n');
     return;
   }
   const { passed, failed, surprises, slowest } = runLimbo(directory);
   for (const surprise of surprises) process.stdout.write(`surprise: ${surprise}\n`);
   process.stdout.write(`slowest: ${slowest.id}, ${slowest.milliseconds.toFixed(1)} ms\n`);
-  process.stdout.write(`${String(passed)} passed, ${String(failed)} failed, 0 skipped\n`);
+  process.stdout.write(`limbo: ${String(passed)} passed, ${String(failed)} failed, 0 skipped\n`);
   if (surprises.length > 0) process.exitCode = 1;
 }
 
