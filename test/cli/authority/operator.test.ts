@@ -1,0 +1,207 @@
+import { once } from 'node:events';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { run } from '../../../src/cli/program.ts';
+import { BuiltCommand, type Finished, needsBuild, sidekey } from '../built-command.ts';
+
+/** A port that was free a moment ago: an authority has to say where it is before it runs. */
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  server.close();
+  await once(server, 'close');
+  return typeof address === 'object' && address !== null ? address.port : 0;
+}
+
+describe('an authority by its commands alone', function () {
+  this.timeout(120_000);
+  const running: BuiltCommand[] = [];
+  let directory: string;
+  let port: number;
+
+  const path = (name: string): string => join(directory, name);
+  const owner = (): readonly string[] => ['--authority', `unix:${path('authority.sock')}`];
+  const remote = (sidecar: string): readonly string[] => [
+    ...['--authority', `127.0.0.1:${String(port)}`],
+    ...['--sidecar', `unix:${path(`${sidecar}.sock`)}`],
+  ];
+  /** Output of a command that has to succeed. */
+  const done = async (...argv: readonly string[]): Promise<string> => {
+    const { code, out, err } = await sidekey(argv);
+    expect(code, `${argv.join(' ')}: ${err}`).to.equal(0);
+    return out;
+  };
+  const refused = async (...argv: readonly string[]): Promise<Finished> => {
+    const finished = await sidekey(argv);
+    expect(finished.code, finished.out).to.equal(1);
+    return finished;
+  };
+  const start = async (config: string): Promise<BuiltCommand> => {
+    const command = new BuiltCommand(['sidecar', '--config', path(config)]);
+    running.push(command);
+    await command.says(/"msg":"(?:authority|sidecar) started"/u);
+    return command;
+  };
+  const startHost = async (name: string): Promise<void> => {
+    await writeFile(
+      path(`${name}.yaml`),
+      `state: ./${name}\nlisten: [{ address: "unix:./${name}.sock" }]\n` +
+        `identities: { ${name}: { enrolled: true, default: true } }\n`,
+    );
+    await start(`${name}.yaml`);
+  };
+
+  before(async function () {
+    needsBuild(this);
+    directory = await mkdtemp(join(tmpdir(), 'sidekey-operator-'));
+    port = await freePort();
+    await writeFile(
+      path('authority.yaml'),
+      `authority: { trustDomain: example.org, listen: "127.0.0.1:${String(port)}" }\n`,
+    );
+  });
+
+  after(async () => {
+    await Promise.all(running.map((command) => command.stop()));
+    await rm(directory, { recursive: true, force: true });
+  });
+
+  it('init makes one, once, and check finds it sound', async () => {
+    await writeFile(path('none.yaml'), 'listen: []\n');
+    const config = ['--config', path('authority.yaml')];
+    expect((await refused('authority', 'init', '--config', path('none.yaml'))).err).to.contain(
+      'none.yaml',
+    );
+    const made = JSON.parse(await done('authority', 'init', ...config, '--output', 'json')) as {
+      rootFingerprint256: string;
+    };
+    expect(made.rootFingerprint256).to.match(/^[0-9a-f]{64}$/u);
+    expect((await refused('authority', 'init', ...config)).err).to.contain('already holds');
+    expect(await done('authority', 'check', ...config)).to.equal('everything holds\n');
+  });
+
+  it('refuses to make keys where others could read them', async () => {
+    process.env['SSLKEYLOGFILE'] = '/tmp/x';
+    let err = '';
+    try {
+      const output = { writeOut: () => undefined, writeErr: (text: string) => (err += text) };
+      expect(await run(['authority', 'init', '--config', path('authority.yaml')], output)).to.equal(
+        1,
+      );
+    } finally {
+      delete process.env['SSLKEYLOGFILE'];
+    }
+    expect(err).to.contain('SSLKEYLOGFILE');
+  });
+
+  it('serves its owner, and checks itself while it runs', async () => {
+    await start('authority.yaml');
+    expect(await done('authority', 'status', ...owner())).to.match(/issuing +yes/u);
+    expect(await done('authority', 'check', ...owner())).to.equal('everything holds\n');
+    const offline = await refused('authority', 'check', '--config', path('authority.yaml'));
+    expect(offline.err).to.match(/in use|another process/u);
+  });
+
+  it('enroll has a sidecar enrol, once, with a bundle that is sound', async () => {
+    const out = path('bundles');
+    await done(
+      ...['token', 'create', ...owner(), '--role', 'operator'],
+      '--name',
+      'ops',
+      '--out',
+      out,
+    );
+    await startHost('ops');
+    const enroll = (bundle: string, sidecar: string): readonly string[] => [
+      ...['enroll', '--bundle', bundle, '--sidecar', `unix:${path(`${sidecar}.sock`)}`],
+    ];
+    await writeFile(path('bad.bundle'), 'not a bundle');
+    expect((await refused(...enroll(path('bad.bundle'), 'ops'))).err).to.match(
+      /^sidekey: .*bundle/u,
+    );
+    const bundle = join(out, 'ops.bundle');
+    expect(await done(...enroll(bundle, 'ops'))).to.match(
+      /^enrolled as spiffe:\/\/example\.org\/operator\/\S+, until /u,
+    );
+    expect(await done(...enroll(bundle, 'ops'))).to.match(/^had enrolled before as /u);
+    expect((await refused(...enroll(bundle, 'none'))).err).to.contain('no sidecar answers');
+  });
+
+  it('serves an operator over TLS, and writes down who it was', async () => {
+    const agents = JSON.parse(
+      await done('agents', 'list', ...remote('ops'), '--output', 'json'),
+    ) as { role: string; spiffeId: string }[];
+    expect(agents.map(({ role }) => role)).to.deep.equal(['operator']);
+    await done(
+      ...['token', 'create', ...remote('ops'), '--role', 'agent', '--name', 'host'],
+      ...['--out', path('bundles')],
+    );
+    const audit = JSON.parse(await done('audit', 'list', ...owner(), '--output', 'json')) as {
+      actor: string;
+    }[];
+    expect(audit.map(({ actor }) => actor)).to.include(agents[0]!.spiffeId);
+  });
+
+  it('refuses everybody else over TLS', async () => {
+    await startHost('host');
+    await done(
+      ...['enroll', '--bundle', join(path('bundles'), 'host.bundle')],
+      ...['--sidecar', `unix:${path('host.sock')}`],
+    );
+    const { err } = await refused('agents', 'list', ...remote('host'));
+    expect(err).to.contain('not_an_operator');
+    const backup = await refused('authority', 'backup', ...remote('ops'), '--out', path('x.db'));
+    expect(backup.err).to.contain('not_the_owner');
+  });
+
+  it('does not take a host for an authority', async () => {
+    const server = new BuiltCommand([
+      ...['serve', '--sidecar', `unix:${path('host.sock')}`, '--listen', '127.0.0.1:0'],
+    ]);
+    running.push(server);
+    const [, address = ''] = await server.says(/listening (\S+)/u);
+    const [{ spiffeId }] = JSON.parse(
+      await done('agents', 'list', ...owner(), '--role', 'agent', '--output', 'json'),
+    ) as [{ spiffeId: string }];
+    const { err } = await refused(
+      ...['agents', 'list', '--authority', address, '--authority-id', spiffeId],
+      ...['--sidecar', `unix:${path('ops.sock')}`],
+    );
+    expect(err).to.contain(`${spiffeId} is no authority of example.org`);
+  });
+
+  it('doctor finds nothing that hurts', async () => {
+    const out = await done(
+      ...['doctor', ...owner(), '--reach', `127.0.0.1:${String(port)}`, '--all'],
+      ...['--sidecar', `unix:${path('ops.sock')}`],
+    );
+    expect(out).to.contain('identity ops can sign');
+    expect(out).to.contain('takes connections');
+    expect(out).to.match(/^warning +backup: the store was never backed up/mu);
+  });
+
+  it('restore goes back to a backup, under a new epoch', async () => {
+    const copy = path('copy.db');
+    await done('authority', 'backup', ...owner(), '--out', copy);
+    const [authority] = running.splice(0, 1);
+    await authority?.stop();
+    const config = ['--config', path('authority.yaml')];
+    expect(await done('authority', 'check', ...config)).to.equal('everything holds\n');
+    const restored = JSON.parse(
+      await done(
+        ...['authority', 'restore', ...config, '--from', copy, '--reason', 'a test'],
+        ...['--output', 'json'],
+      ),
+    ) as { epoch: string; previousEpoch: string };
+    expect(restored.epoch).to.not.equal(restored.previousEpoch);
+    await start('authority.yaml');
+    const status = await done('authority', 'status', ...owner());
+    expect(status).to.contain(`epoch ${restored.epoch}`);
+    expect(await done('audit', 'verify', ...owner())).to.match(/^\d+ entries, head /u);
+    expect(await done('authority', 'check', ...owner())).to.equal('everything holds\n');
+  });
+});
