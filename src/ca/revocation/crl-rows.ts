@@ -1,3 +1,4 @@
+import { sql } from 'kysely';
 import { toHex } from '../../bytes/bytes.ts';
 import { CrlEntries } from '../../pki/index.ts';
 import { type Certificate, parseCertificate } from '../../pki/certificate.ts';
@@ -89,14 +90,10 @@ export async function collectAll(
       .selectFrom('revocation')
       .select(['subject', 'reason', 'at', 'not_after', 'feed_seq'])
       .where('issuer', '=', issuer)
-      .where('not_after', '>=', after?.end ?? range.since)
-      .where((where) =>
+      .where(
         after === undefined
-          ? where.lit(true)
-          : where.or([
-              where('not_after', '>', after.end),
-              where.and([where('not_after', '=', after.end), where('subject', '>', after.subject)]),
-            ]),
+          ? sql<boolean>`not_after >= ${range.since}`
+          : sql<boolean>`(not_after, subject) > (${after.end}, ${after.subject})`,
       )
       .orderBy('not_after')
       .orderBy('subject')

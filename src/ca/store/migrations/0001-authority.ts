@@ -213,7 +213,11 @@ export const authorityTables: Migration = {
       check (kind <> 'certificate' or not_after is not null)
     )`,
     `create index revocation_feed_seq on revocation (feed_seq)`,
-    `create index revocation_issuer on revocation (issuer, not_after) where issuer is not null`,
+    // For complete CRLs, read page by page, and for deltas.
+    `create index revocation_issuer on revocation (issuer, not_after, subject)
+      where issuer is not null`,
+    `create index revocation_issuer_feed_seq on revocation (issuer, feed_seq)
+      where issuer is not null`,
     `create table crl (
       issuer blob not null ${references('ca_generation (id)')},
       number bigint not null check (number > 0),
