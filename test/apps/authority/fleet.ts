@@ -1,4 +1,6 @@
+import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { makeAuthority } from '../../../src/apps/authority/offline.ts';
@@ -26,9 +28,11 @@ export class Fleet {
 
   /** Makes an authority and starts it. */
   async startAuthority(extra = ''): Promise<Member & { readonly running: RunningAuthority }> {
+    // Hosts are told where it is by what is written when it is made.
+    const port = await unusedPort();
     const config = this.#config(
       'authority',
-      `state: ./state\nauthority:\n  trustDomain: example.org\n  listen: 127.0.0.1:0\n  administration: { address: "unix:./a.sock" }\n${extra}`,
+      `state: ./state\nauthority:\n  trustDomain: example.org\n  listen: 127.0.0.1:${String(port)}\n  administration: { address: "unix:./a.sock" }\n${extra}`,
     );
     const { authority } = config;
     if (authority === undefined) throw new TypeError('no authority');
@@ -118,4 +122,14 @@ export class Fleet {
     this.#members.add(member);
     return member;
   }
+}
+
+async function unusedPort(): Promise<number> {
+  const server = createServer();
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
 }
