@@ -45,7 +45,7 @@ export class FakeClock implements Timers {
 
 /** Waits, turn by turn, until something holds. */
 export async function eventually(holds: () => boolean, what = holds.toString()): Promise<void> {
-  const giveUpAt = Date.now() + 10_000;
+  const giveUpAt = Date.now() + 15_000;
   while (!holds()) {
     if (Date.now() > giveUpAt) throw new Error(`never came true: ${what}`);
     await new Promise((resolve) => setImmediate(resolve));

@@ -16,18 +16,27 @@ export class Hosts {
     return join(this.#root, name, 'identities', 'host');
   }
 
+  /** A host of an authority in memory, which shares its clock. */
   async open(
     authority: FakeAuthority,
     clock: FakeClock,
     options: Partial<EnrolledIdentityOptions> = {},
   ): Promise<EnrolledIdentity> {
+    return await this.openWith({
+      dial: authority.dial,
+      now: clock.now,
+      timers: clock,
+      ...options,
+    });
+  }
+
+  async openWith(
+    options: Partial<EnrolledIdentityOptions> & Pick<EnrolledIdentityOptions, 'dial' | 'now'>,
+  ): Promise<EnrolledIdentity> {
     const identity = await EnrolledIdentity.open({
       name: 'host',
       directory: this.directory(),
-      dial: authority.dial,
-      now: clock.now,
       random: randomBytes,
-      timers: clock,
       log: pino({ level: process.env['TEST_LOG_LEVEL'] ?? 'silent' }),
       version: '1.2.3',
       ...options,
