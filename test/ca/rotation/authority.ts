@@ -78,17 +78,24 @@ export class MemoryKeys implements KeyManager {
 }
 
 /** One replica of an authority without its services. */
-export interface TestAuthority {
+export interface TestAuthority<Keys extends KeyManager = MemoryKeys> {
   readonly context: AuthorityContext;
   readonly tokenKeys: TokenKeys;
-  readonly keys: MemoryKeys;
+  readonly keys: Keys;
   readonly clock: Clock;
 }
 
 /** Makes an authority in a place and opens its first replica. */
-export async function makeAuthority(place: StorePlace): Promise<TestAuthority> {
+export function makeAuthority(place: StorePlace): Promise<TestAuthority> {
+  return makeAuthorityWith(new MemoryKeys(), place);
+}
+
+/** As {@link makeAuthority}, with keys elsewhere. */
+export async function makeAuthorityWith<Keys extends KeyManager>(
+  keys: Keys,
+  place: StorePlace,
+): Promise<TestAuthority<Keys>> {
   const clock = new Clock();
-  const keys = new MemoryKeys();
   await initialiseAuthority({
     store: { url: place.url, now: clock.now, log },
     keys,
@@ -102,10 +109,10 @@ export async function makeAuthority(place: StorePlace): Promise<TestAuthority> {
 }
 
 /** Another replica, on a store of its own connection or the same. */
-export async function openReplica(
+export async function openReplica<Keys extends KeyManager>(
   store: Store,
-  { keys, clock, id = 'replica-1' }: { keys: MemoryKeys; clock: Clock; id?: string },
-): Promise<TestAuthority> {
+  { keys, clock, id = 'replica-1' }: { keys: Keys; clock: Clock; id?: string },
+): Promise<TestAuthority<Keys>> {
   const { trustDomain, epoch } = await readMeta(store.queries);
   const context: AuthorityContext = {
     trustDomain,
@@ -131,7 +138,7 @@ export async function openReplica(
 
 /** A leaf of the issuing CA in charge, with the chain that hosts get. */
 export async function issueLeaf(
-  { context }: TestAuthority,
+  { context }: Pick<TestAuthority, 'context'>,
   name: string,
 ): Promise<{ readonly serial: Uint8Array; readonly chain: readonly Uint8Array[] }> {
   const issuer = context.generations.signing('issuing');
