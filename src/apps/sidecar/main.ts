@@ -12,6 +12,7 @@ import {
 import { startComposition } from './composition.ts';
 import { dangerousEnvironment, type StartedWith } from './environment.ts';
 import { logOutput } from './log-output.ts';
+import { makeUndumpable } from './undumpable.ts';
 
 export interface RunSidecarOptions {
   readonly configPath: string;
@@ -34,6 +35,8 @@ export async function runSidecar(options: RunSidecarOptions): Promise<number> {
   // First of all: without a listener, Node answers this signal by opening its inspector, through
   // which any process of the same user could read the keys.
   process.on('SIGUSR1', ignoreSignal);
+  // Before there is a key to be read.
+  const isUndumpable = makeUndumpable();
   const stdout = options.stdout ?? ((line) => process.stdout.write(`${line}\n`));
   const stderr = options.stderr ?? ((line) => process.stderr.write(`${line}\n`));
   const dangers = dangerousEnvironment(
@@ -50,7 +53,7 @@ export async function runSidecar(options: RunSidecarOptions): Promise<number> {
       stdout(`${options.configPath}: ok`);
       return 0;
     }
-    return await serve(config, options);
+    return await serve(config, options, isUndumpable);
   } catch (error) {
     if (!(error instanceof ConfigurationError || error instanceof ListenError)) throw error;
     for (const line of error.message.split('\n')) stderr(line);
@@ -58,8 +61,14 @@ export async function runSidecar(options: RunSidecarOptions): Promise<number> {
   }
 }
 
-async function serve(config: SidecarConfig, options: RunSidecarOptions): Promise<number> {
+async function serve(
+  config: SidecarConfig,
+  options: RunSidecarOptions,
+  isUndumpable: boolean,
+): Promise<number> {
   const log = createLog(config.logLevel);
+  if (!isUndumpable)
+    log.warn('memory of this process can be traced by its user, and left in cores');
   // Before anybody can know that it serves: a signal sent then must not kill it.
   const stopped = stopSignal();
   let reload = (): void => undefined;
