@@ -2,8 +2,9 @@ import type { KeyObject } from 'node:crypto';
 import { sign, signSync } from '../crypto/signatures.ts';
 
 /**
- * Makes signatures. ECDSA and Ed25519 are faster than the way to another thread; RSA goes to the
- * thread pool, a bounded number at a time, so that it cannot keep the pool from everything else.
+ * Makes signatures. P-256 and Ed25519 are faster than the way to another thread; RSA and P-384 go to
+ * the thread pool, a bounded number at a time, so that they keep neither the event loop nor the pool
+ * from everything else.
  */
 export class Signer {
   readonly #slots: number;
@@ -15,9 +16,7 @@ export class Signer {
   }
 
   sign(key: KeyObject, scheme: number, content: Uint8Array): Uint8Array | Promise<Uint8Array> {
-    const type = key.asymmetricKeyType;
-    if (type !== 'rsa' && type !== 'rsa-pss') return signSync(key, scheme, content);
-    return this.#signInPool(key, scheme, content);
+    return isSlow(key) ? this.#signInPool(key, scheme, content) : signSync(key, scheme, content);
   }
 
   async #signInPool(key: KeyObject, scheme: number, content: Uint8Array): Promise<Uint8Array> {
@@ -35,4 +34,8 @@ export class Signer {
       else next();
     }
   }
+}
+
+function isSlow({ asymmetricKeyType: type, asymmetricKeyDetails: details }: KeyObject): boolean {
+  return type === 'rsa' || type === 'rsa-pss' || details?.namedCurve === 'secp384r1';
 }
