@@ -43,16 +43,18 @@ export async function createTokens(
   let batch = '';
   for await (const answer of client.stream(Administration.createTokens, request)) {
     batch = formatHex(answer.batchId);
-    for (const { tokenId, bundle } of answer.bundles) {
-      const number = options.count === 1 ? undefined : written.length + 1;
-      const name = options.name ?? `${options.role}-${formatHex(tokenId)}`;
-      const file = await directory.write(
-        bundle,
-        name,
-        options.name === undefined ? undefined : number,
-      );
-      written.push({ token: formatHex(tokenId), file });
-    }
+    const first = written.length + 1;
+    written.push(
+      ...(await Promise.all(
+        answer.bundles.map(async ({ tokenId, bundle }, index) => {
+          const token = formatHex(tokenId);
+          const name = options.name ?? `${options.role}-${token}`;
+          const numbered = options.name !== undefined && options.count > 1;
+          const number = numbered ? first + index : undefined;
+          return { token, file: await directory.write(bundle, name, number) };
+        }),
+      )),
+    );
     if (options.count >= longWork) {
       printError(`${String(answer.created)} of ${counted(answer.total, 'token')} minted`);
     }
