@@ -62,9 +62,10 @@ export async function replay(
       const token = renewals.find(
         (row) => row.generation === tls.agent_generation && row.agent && equal(row.agent, agentId),
       );
-      const text = token && (await textOf(context, token));
-      // Ended, or signed by a token key that is no more: there is nothing left to give.
-      if (tls.der === null || tls.not_after <= now || text === undefined) {
+      const text = token && token.expires_at > now ? await textOf(context, token) : undefined;
+      // Ended beyond grace, or signed by a token key that is no more: there is nothing left to give. A
+      // certificate that has only ended is what lets a host that slept over its answer come back.
+      if (tls.der === null || text === undefined) {
         return { ok: false, reason: 'token_spent' };
       }
       const decryption = certificates.find(

@@ -159,6 +159,20 @@ describe('renewal', () => {
       expect(await reasonOf(renew(authority, next, { peer }))).to.equal('token_expired');
     });
 
+    it('answers again after the end of a certificate that never arrived, within the grace', async () => {
+      const [bundle] = await mintBundles(authority, { lifetimeMs: 20 * 86_400_000 });
+      const peer = authority.identify(bundle!.credential)!;
+      const keys = generateKeyPair('ecdsa-p256');
+      const lost = await renew(authority, host, { keys, peer });
+      fixture.clock.advance(3 * 86_400_000);
+      const again = await renew(authority, host, { keys, peer });
+      expect(again.issued.tlsChain).to.deep.equal(lost.issued.tlsChain);
+      expect(again.issued.renewalToken).to.equal(lost.issued.renewalToken);
+      const next = await renew(authority, again, { peer });
+      expect(next.issued.generation).to.equal(3);
+      expect((await agent()).state).to.equal('active');
+    });
+
     for (const [action, state] of [
       ['suspend', 'suspended'],
       ['quarantine', 'quarantined'],
