@@ -69,3 +69,42 @@ describe('doc/deployment.md', () => {
     }
   });
 });
+
+describe('doc/certificate-authority.md', () => {
+  const text = read('doc/certificate-authority.md');
+  const sources = [
+    'src/apps/authority/authority-metrics.ts',
+    'src/ca/administration/fleet-metrics.ts',
+    'src/ca/service/issuance-metrics.ts',
+  ].map(read);
+  const names = [...text.matchAll(/`(sidekey_authority_[a-z0-9_]+)/gu)].map(
+    ([, name = '']) => name,
+  );
+
+  it('names metrics', () => {
+    expect(names).to.have.length.above(5);
+  });
+
+  for (const name of new Set(names)) {
+    it(`names a metric there is: ${name}`, () => {
+      const short = name.replace('sidekey_authority_', '');
+      const declared = [`name: '${name}'`, `gauge('${short}'`, `'${short}',`];
+      const found = sources.some((source) => declared.some((part) => source.includes(part)));
+      expect(found).to.equal(true);
+    });
+  }
+
+  it('names headings and pages there are', () => {
+    const headingsOf = (markdown: string): readonly string[] =>
+      [...markdown.matchAll(/^#+ (.+)$/gmu)].map(([, title = '']) =>
+        title
+          .toLowerCase()
+          .replace(/[^a-z0-9 -]/gu, '')
+          .replaceAll(' ', '-'),
+      );
+    for (const [, page = '', heading = ''] of text.matchAll(/\]\(([^)#]*)#([^)]+)\)/gu)) {
+      const target = page === '' ? text : read(new URL(page, 'file:///doc/').pathname.slice(1));
+      expect(headingsOf(target), `${page}#${heading}`).to.include(heading);
+    }
+  });
+});
