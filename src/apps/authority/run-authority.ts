@@ -2,7 +2,8 @@ import { mkdir } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
-import { createAdministration } from '../../ca/administration/index.ts';
+import { announceAddresses } from '../../ca/trust/announce-addresses.ts';
+import { createAdministration, registerFleetMetrics } from '../../ca/administration/index.ts';
 import {
   type Authority,
   CryptoPool,
@@ -155,10 +156,12 @@ class AuthorityProcess implements RunningAuthority {
         `authority.trustDomain: the store belongs to ${trustDomain}, not to ${this.#config.trustDomain}`,
       ]);
     }
+    await this.#announce(authority);
     this.#acceptor = this.#createAcceptor(authority);
     endRevoked(authority.trust.feed, this.#acceptor.livePeers);
     this.#addServices(authority);
     registerAuthorityMetrics(this.#options.registry, authority, this.#acceptor);
+    registerFleetMetrics(this.#options.registry, authority.context);
     this.#administration = await this.#rpc.listen({
       address: this.#config.administration.address,
       access: { mode: this.#config.administration.mode },
@@ -282,6 +285,13 @@ class AuthorityProcess implements RunningAuthority {
     const http = this.#http;
     this.#http = undefined;
     await http?.close();
+  }
+
+  /** Replicas that say nothing of the others would take turns in naming themselves. */
+  async #announce({ context }: Authority): Promise<void> {
+    if (this.#config.advertise.length === 0 && context.store.kind !== 'sqlite') return;
+    if (!(await announceAddresses(context))) return;
+    this.#options.log.info({ addresses: context.addresses }, 'hosts are told of new addresses');
   }
 
   #createAcceptor(authority: Authority): TlsAcceptor<PeerIdentity> {

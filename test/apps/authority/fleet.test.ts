@@ -142,6 +142,19 @@ describe('an authority and its hosts', function () {
     expect(again.running.problems()).to.deep.equal([]);
   });
 
+  it('tells hosts when it is to be reached elsewhere', async () => {
+    const { running, composition, config } = await fleet.startAuthority();
+    const host = await fleet.startHost();
+    await fleet.enroll(running, host);
+    const { address } = running;
+    await composition.close();
+    const advertise = [address, 'ca.example.org:8443'];
+    await fleet.startAgain({ ...config, authority: { ...config.authority!, advertise } });
+    const identity = host.composition.identities.all.get('host')!;
+    while (identity.trust?.sequence !== 2) await turn();
+    expect(identity.trust.addresses).to.deep.equal(advertise);
+  });
+
   it('enrols over the unix socket of the sidecar, once', async () => {
     const { running } = await fleet.startAuthority();
     const host = await fleet.startHost();
