@@ -69,12 +69,13 @@ function failuresOf(directory: string, suites: readonly string[]): readonly Fail
     [
       ...['--import', './test/support/tsx.mjs', '--no-warnings', mocha],
       ...['--no-package', '--no-config', '--exit'],
-      ...['--timeout', '10000', '--reporter', 'json', '--reporter-option', `output=${report}`],
+      ...['--timeout', '60000', '--reporter', reporter],
       ...suites,
     ],
     {
       cwd: directory,
       encoding: 'utf8',
+      env: { ...process.env, MUTATIONS_REPORT: report },
       timeout: suiteTimeoutMs,
       stdio: ['ignore', 'ignore', 'pipe'],
     },
@@ -87,20 +88,16 @@ function failuresOf(directory: string, suites: readonly string[]): readonly Fail
   } catch (cause) {
     throw new Error(`mocha did not run: ${stderr}`, { cause });
   }
-  const { failures } = JSON.parse(text) as {
-    readonly failures: readonly { readonly file: string; readonly fullTitle: string }[];
-  };
-  return failures.map(({ file, fullTitle }) => ({
-    file: path.relative(directory, file),
-    title: fullTitle,
-  }));
+  const failures = JSON.parse(text) as readonly Failure[];
+  return failures.map(({ file, title }) => ({ file: path.relative(directory, file), title }));
 }
 
 function print(line: string): void {
   process.stdout.write(`${line}\n`);
 }
 
+const reporter = path.join(import.meta.dirname, 'reporter.ts');
 const root = path.join(import.meta.dirname, '../..');
-const suiteTimeoutMs = 300_000;
+const suiteTimeoutMs = 600_000;
 
 main();
