@@ -140,6 +140,7 @@ describe('CRLs and OCSP over HTTP, judged by OpenSSL', () => {
       // has to be seen another way.
       expect(parseCrl(crls.complete(issuer().id)!.der).revokedCount).to.equal(1);
       expect((await verify(late.certificate, ...flags)).output).to.include('certificate revoked');
+      expect(await authority.violations()).to.deep.equal([]);
     });
 
     it('numbers complete CRLs and deltas in one sequence without gaps', async () => {
@@ -169,6 +170,7 @@ describe('CRLs and OCSP over HTTP, judged by OpenSSL', () => {
       expect(text).to.match(/Delta CRL Indicator: critical\s+1\b/);
       expect(text.match(/Serial Number/g)).to.have.length(3);
       expect(text.match(/Key Compromise/g)).to.have.length(3);
+      expect(await authority.violations()).to.deep.equal([]);
     });
 
     it('bases deltas on the complete CRL before the last, which many still have', async () => {
@@ -249,6 +251,7 @@ describe('CRLs and OCSP over HTTP, judged by OpenSSL', () => {
       const rows = await rowsOf();
       expect(rows.map(({ number }) => number)).to.deep.equal([1, 2, 3, 4]);
       expect(other.delta(issuer().id)?.number).to.equal(4);
+      expect(await authority.violations()).to.deep.equal([]);
     });
 
     for (const hash of ['-sha1', '-sha256']) {
@@ -262,6 +265,7 @@ describe('CRLs and OCSP over HTTP, judged by OpenSSL', () => {
         const second = await ask(bad.certificate, hash);
         expect(second.output).to.include('Response verify OK').and.to.include(': revoked');
         expect(second.output).to.include('Reason: keyCompromise');
+        expect(await authority.violations()).to.deep.equal([]);
       });
     }
 

@@ -181,9 +181,11 @@ describe('revocation', () => {
       expect(length).to.equal(hosts.length);
     });
 
-    it('leaves an audit chain that verifies', async () => {
-      const { batch } = await authority.enrol(5);
+    it('leaves nothing broken behind', async () => {
+      const { batch, hosts } = await authority.enrol(5);
+      await revoke({ kind: 'certificate', serial: hosts[0]!.certificate.serial });
       await revoke({ kind: 'batch', id: batch });
+      expect(await authority.violations()).to.deep.equal([]);
       expect(await verifyAudit(authority.store.queries)).to.include({ ok: true });
     });
 

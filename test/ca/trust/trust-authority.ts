@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
+import { checkInvariants, type Violation } from '../../../src/ca/check/check.ts';
 import type { AuthorityContext } from '../../../src/ca/context.ts';
 import { loadGenerations } from '../../../src/ca/generations/live-generations.ts';
 import { initialiseAuthority } from '../../../src/ca/initialise-authority.ts';
@@ -33,6 +34,8 @@ export interface TrustAuthority {
   enrol(count: number): Promise<EnrolledBatch>;
   /** Enrols one host with a certificate that is real. */
   enrolReal(): Promise<{ readonly rows: EnrolmentRows; readonly certificate: Certificate }>;
+  /** What is broken of revocation (I14), of sequences (I15) and of the audit log (I16). */
+  violations(): Promise<readonly Violation[]>;
   /** As another replica that shares store and keys. */
   replica(): Promise<AuthorityContext>;
   close(): Promise<void>;
@@ -143,6 +146,14 @@ export async function openTrustAuthority(place: { readonly url: string }): Promi
       const [signature = new Uint8Array(0)] = await issuer.key.signAll([toBeSigned]);
       const der = joinSignature(toBeSigned, 0x0403, signature);
       return { rows, certificate: parseCertificate(der) };
+    },
+    async violations() {
+      const all = await checkInvariants(store.queries, { now: now() });
+      // Made-up hosts have no grants in the log.
+      return all.filter(
+        ({ invariant, problem }) =>
+          ['I14', 'I15', 'I16'].includes(invariant) && !problem.includes('grant'),
+      );
     },
     replica: () =>
       openReplica(
