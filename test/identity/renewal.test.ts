@@ -139,6 +139,19 @@ describe('renewal', () => {
     expect(authority.agents.size).to.equal(1);
   });
 
+  it('comes back when the answer was lost and the machine slept past the end of what was in it', async () => {
+    authority.lose = (method) => method === 'renew';
+    await passing(hour / 4, () => authority.renewRequests.length > 0);
+    authority.unreachable = new Error('asleep');
+    await settled();
+    clock.jump(72 * hour);
+    authority.lose = () => false;
+    authority.unreachable = undefined;
+    await passing(60_000, () => identity.status.renewals === 2 && agent().confirmed);
+    expect(identity.status.state).to.equal('enrolled');
+    expect(agent().generation).to.equal(3);
+  });
+
   it('notices that the machine slept', async () => {
     clock.jump(48 * hour);
     expect(identity.status.state).to.equal('expired');
