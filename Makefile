@@ -4,7 +4,7 @@ BIN := node dist/cli/main.js
 SOURCES := $(shell find src -name '*.ts' -not -path 'src/gen/*' 2>/dev/null)
 PROTOS := $(shell find proto -name '*.proto' -o -name '*.yaml')
 
-.PHONY: run test bench lint interop soak limbo wycheproof fuzz bogo chaos mutations cover build clean
+.PHONY: run test bench lint interop soak ca-soak limbo wycheproof fuzz bogo chaos mutations cover build clean
 
 run: build
 	$(BIN) demo
@@ -20,6 +20,10 @@ interop: build
 
 soak: build
 	node --import tsx test/soak/main.ts
+
+# Lifetimes of an authority on a fast clock, with deaths. ARGS: days, sqlite or postgres, seed.
+ca-soak: build
+	node --import tsx test/ca/soak/main.ts $(ARGS)
 
 # RUNNER: a build of BoringSSL's ssl/test/runner.
 bogo: build
