@@ -174,6 +174,46 @@ describe('an authority by its commands alone', function () {
     expect(err).to.contain(`${spiffeId} is no authority of example.org`);
   });
 
+  it('agents recover lets a host that lost its disk become itself again', async () => {
+    const [{ spiffeId }] = JSON.parse(
+      await done('agents', 'list', ...owner(), '--role', 'agent', '--output', 'json'),
+    ) as [{ spiffeId: string }];
+    const host = running.find(({ child }) => child.spawnargs.includes(path('host.yaml')));
+    await host?.stop();
+    await rm(path('host'), { recursive: true });
+    await startHost('host');
+    const out = path('recovery');
+    const argv = ['agents', 'recover', spiffeId, ...owner(), '--reason', 'disk lost', '--out', out];
+    const bundle = (await done(...argv)).trim();
+    const enroll = ['enroll', '--bundle', bundle, '--sidecar', `unix:${path('host.sock')}`];
+    expect(await done(...enroll)).to.contain(`enrolled as ${spiffeId}, until `);
+  });
+
+  it('a host that was revoked enrols anew, as somebody else', async () => {
+    const list = async (state: string) =>
+      JSON.parse(
+        await done(
+          ...['agents', 'list', ...owner(), '--role', 'agent', '--state', state],
+          ...['--output', 'json'],
+        ),
+      ) as { spiffeId: string }[];
+    const [{ spiffeId }] = (await list('active')) as [{ spiffeId: string }];
+    await done('agents', 'revoke', spiffeId, ...owner(), '--reason', 'keyCompromise');
+    const out = path('bundles');
+    await done(
+      ...['token', 'create', ...owner(), '--role', 'agent', '--name', 'anew', '--out', out],
+    );
+    const enroll = [
+      ...['enroll', '--bundle', join(out, 'anew.bundle')],
+      ...['--sidecar', `unix:${path('host.sock')}`],
+    ];
+    expect(await done(...enroll)).to.match(/^enrolled as /u);
+    expect((await list('banned')).map((agent) => agent.spiffeId)).to.deep.equal([spiffeId]);
+    const active = await list('active');
+    expect(active).to.have.length(1);
+    expect(active[0]?.spiffeId).to.not.equal(spiffeId);
+  });
+
   it('doctor finds nothing that hurts', async () => {
     const out = await done(
       ...['doctor', ...owner(), '--reach', `127.0.0.1:${String(port)}`, '--all'],
