@@ -15,9 +15,14 @@ const reachable = z
     'expected HOST:PORT, such as ca.example.org:8443',
   );
 
+const storeForms = 'expected sqlite:PATH, postgres://USER@HOST/DATABASE, or a map with urlFile';
+
 const store = z.union(
-  [z.string().regex(/^(?:sqlite:.+|postgres(?:ql)?:\/\/.+)$/su), z.strictObject({ urlFile: path })],
-  { error: 'expected sqlite:PATH, postgres://USER@HOST/DATABASE, or a map with urlFile' },
+  [
+    z.string().regex(/^(?:sqlite:.+|postgres(?:ql)?:\/\/.+)$/su, storeForms),
+    z.strictObject({ urlFile: path }),
+  ],
+  { error: storeForms },
 );
 
 const keys = z.discriminatedUnion(

@@ -229,3 +229,149 @@ extra: 1
     expect(config.listen[0]?.address).to.deep.equal({ kind: 'tcp', host: '0.0.0.0', port: 80 });
   });
 });
+
+describe('enrolled identities in the configuration', () => {
+  const enrolled = minimal
+    .replace('{ certificate: web.pem, privateKey: web.key }', '{ enrolled: true }')
+    .replace('trust: { bundle: roots.pem }\n', '');
+
+  it('need no trust bundle', () => {
+    const config = parseSidecarConfig(enrolled, '/etc/sidekey/sidecar.yaml');
+    expect(config.identities).to.deep.equal([
+      {
+        kind: 'enrolled',
+        name: 'web',
+        isDefault: false,
+        directory: '/etc/sidekey/state/identities/web',
+        keyType: 'ecdsa-p256',
+        decryptionKeyType: 'ecdsa-p256',
+      },
+    ]);
+    expect(config.trustBundle).to.equal(undefined);
+    expect(config.staleTrust).to.deep.equal({ afterMs: 86_400_000, action: 'warn' });
+  });
+
+  for (const [name, text, problem] of [
+    [
+      'files, too',
+      enrolled.replace('enrolled: true', 'enrolled: true, certificate: a.pem'),
+      ':4: identities.web.certificate: is not for enrolled identities',
+    ],
+    [
+      'settings of enrolled ones on others',
+      minimal.replace('web.key', 'web.key, keyType: rsa'),
+      ':4: identities.web.keyType: is for enrolled identities',
+    ],
+    [
+      'a trust bundle missing for files',
+      minimal.replace('trust: { bundle: roots.pem }\n', ''),
+      'trust.bundle: identities from files need to know whom to trust',
+    ],
+    [
+      'no listener',
+      enrolled.replace('- address: unix:./s.sock', '[]'),
+      'listen: must hold at least one listener',
+    ],
+  ] as const) {
+    it(`have a problem with ${name}`, () => {
+      expect(problemsOf(text).join('\n')).to.contain(problem);
+    });
+  }
+});
+
+describe('the section authority', () => {
+  const authority = 'authority:\n  trustDomain: example.org\n  listen: 127.0.0.1:8443\n';
+
+  it('stands alone, with every default filled in', () => {
+    const config = parseSidecarConfig(authority, '/etc/sidekey/sidecar.yaml');
+    expect(config.listen).to.deep.equal([]);
+    expect(config.authority).to.deep.equal({
+      trustDomain: 'example.org',
+      state: '/etc/sidekey/state/authority',
+      store: { kind: 'url', url: 'sqlite:/etc/sidekey/state/authority/store.db' },
+      keys: {
+        kind: 'disk',
+        directory: '/etc/sidekey/state/authority/keys',
+        passphraseFile: undefined,
+      },
+      listen: { kind: 'tcp', host: '127.0.0.1', port: 8443 },
+      advertise: [],
+      administration: {
+        address: { kind: 'unix', path: '/etc/sidekey/authority.sock' },
+        mode: 0o600,
+      },
+      http: undefined,
+      enrolment: 'closed',
+      expiredGraceMs: 30 * 86_400_000,
+      limits: {
+        connections: 16_384,
+        connectionsPerSource: 4096,
+        handshakes: 64,
+        handshakesPerSecondPerSource: 200,
+        handshakeTimeoutMs: 10_000,
+        requests: 4096,
+      },
+      rotation: { automatic: true, countAgentsSeenWithinMs: undefined },
+    });
+  });
+
+  it('takes keys on a token and a store elsewhere', () => {
+    const { authority: section } = parseSidecarConfig(
+      `${authority}  store: { urlFile: ./db.url }
+  keys: { kind: pkcs11, module: /usr/lib/p11.so, tokenLabel: ca, pinFile: ./pin }
+  http: { address: 127.0.0.1:8080, publicUrl: "http://ca.example.org/" }
+  rotation: { automatic: false, countAgentsSeenWithin: 30d }
+`,
+      '/etc/sidekey/sidecar.yaml',
+    );
+    expect(section?.store).to.deep.equal({ kind: 'urlFile', path: '/etc/sidekey/db.url' });
+    expect(section?.keys).to.include({ kind: 'pkcs11', pinFile: '/etc/sidekey/pin' });
+    expect(section?.http?.publicUrl).to.equal('http://ca.example.org');
+    expect(section?.rotation.countAgentsSeenWithinMs).to.equal(30 * 86_400_000);
+  });
+
+  for (const [name, text, problem] of [
+    [
+      'a listener nobody reaches',
+      authority.replace('127.0.0.1:8443', '0.0.0.0:8443'),
+      'authority.advertise: hosts cannot reach 0.0.0.0:8443',
+    ],
+    [
+      'a unix socket for hosts',
+      authority.replace('127.0.0.1:8443', 'unix:./a'),
+      'authority.listen: hosts come over TCP',
+    ],
+    [
+      'administration over TCP',
+      `${authority}  administration: { address: 127.0.0.1:1 }\n`,
+      'authority.administration.address: is a unix socket',
+    ],
+    [
+      'a password in a URL',
+      `${authority}  store: "postgres://me:secret@db/ca"\n`,
+      'authority.store: holds a password',
+    ],
+    [
+      'another kind of store',
+      `${authority}  store: mysql://db\n`,
+      'authority.store: expected sqlite',
+    ],
+    ['another kind of keys', `${authority}  keys: { kind: kms }\n`, 'authority.keys'],
+    [
+      'a trust domain that is none',
+      authority.replace('example.org', 'Example Org'),
+      'authority.trustDomain: expected a SPIFFE trust domain',
+    ],
+    [
+      'an address without a port',
+      `${authority}  advertise: [ca.example.org]\n`,
+      'authority.advertise[0]: expected HOST:PORT',
+    ],
+  ] as const) {
+    it(`has a problem with ${name}`, () => {
+      const problems = problemsOf(text).join('\n');
+      expect(problems).to.contain(problem);
+      expect(problems).to.not.contain('secret');
+    });
+  }
+});
