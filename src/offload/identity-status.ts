@@ -3,7 +3,8 @@ import {
   ListIdentitiesRequest,
   ListIdentitiesResponse,
 } from '../gen/sidekey/v1/workload.ts';
-import { type GrpcChannel, GrpcStatus, GrpcStatusError } from './grpc-channel.ts';
+import { unary, type UnaryMethod } from '../rpc/client/unary.ts';
+import type { GrpcChannel } from './grpc-channel.ts';
 
 /** An identity of the sidecar that we may use. */
 export interface IdentityStatus {
@@ -30,47 +31,14 @@ export interface IdentityList {
   readonly trustGeneration: bigint;
 }
 
-/** Asks the sidecar. Rejects with a socket's error or a {@link GrpcStatusError}. */
+/** Asks the sidecar. Rejects with a socket's error or a `GrpcStatusError`. */
 export async function listIdentities(
   channel: GrpcChannel,
   token: string | undefined,
 ): Promise<IdentityList> {
   const metadata = token === undefined ? {} : { authorization: `Bearer ${token}` };
-  const request = ListIdentitiesRequest.encode({}).finish();
-  const bytes = await unary(channel, listIdentitiesPath, metadata, request);
-  const { identities, trustGeneration } = ListIdentitiesResponse.decode(bytes);
+  const { identities, trustGeneration } = await unary(channel, listMethod, {}, { metadata });
   return { identities: identities.map(status), trustGeneration };
-}
-
-async function unary(
-  channel: GrpcChannel,
-  path: string,
-  metadata: Readonly<Record<string, string>>,
-  request: Uint8Array,
-): Promise<Uint8Array> {
-  let answer: Uint8Array | undefined;
-  channel.hold();
-  try {
-    return await new Promise((resolve, reject) => {
-      const events = {
-        message: (bytes: Uint8Array) => {
-          answer ??= bytes;
-        },
-        end: (ended: GrpcStatusError) => {
-          if (ended.code !== GrpcStatus.ok) reject(ended);
-          else if (answer === undefined) {
-            reject(new GrpcStatusError(GrpcStatus.internal, 'call ended without an answer'));
-          } else resolve(answer);
-        },
-      };
-      channel.call(path, metadata, events).then((call) => {
-        call.send(request);
-        call.endSending();
-      }, reject);
-    });
-  } finally {
-    channel.release();
-  }
 }
 
 function status(wire: WireIdentityStatus): IdentityStatus {
@@ -89,4 +57,8 @@ function status(wire: WireIdentityStatus): IdentityStatus {
   };
 }
 
-const listIdentitiesPath = '/sidekey.v1.WorkloadService/ListIdentities';
+const listMethod: UnaryMethod<ListIdentitiesRequest, ListIdentitiesResponse> = {
+  path: '/sidekey.v1.WorkloadService/ListIdentities',
+  requestSerialize: (request) => ListIdentitiesRequest.encode(request).finish(),
+  responseDeserialize: (bytes) => ListIdentitiesResponse.decode(bytes),
+};
