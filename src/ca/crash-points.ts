@@ -9,10 +9,15 @@ export function crashPoint(name: string): void {
   if (target.left <= 0) process.kill(process.pid, 'SIGKILL');
 }
 
+/** The same from within the process, once it has come far enough; text as of SIDEKEY_CRASH_AT. */
+export function armCrashPoint(text: string): void {
+  target = readTarget(text);
+}
+
 function readTarget(text: string | undefined): { readonly name: string; left: number } | undefined {
   if (text === undefined || text === '') return undefined;
   const [name = '', times = '1'] = text.split(':');
   return { name, left: Number.parseInt(times, 10) || 1 };
 }
 
-const target = readTarget(process.env['SIDEKEY_CRASH_AT']);
+let target = readTarget(process.env['SIDEKEY_CRASH_AT']);

@@ -19,6 +19,8 @@ import pg from 'pg';
 export interface PostgresServer {
   /** Makes an empty database and answers its URL. */
   createDatabase(): Promise<string>;
+  /** Makes a database that holds what another holds, to which nobody is connected. */
+  copyDatabase(url: string): Promise<string>;
   dropDatabase(url: string): Promise<void>;
   /** What a database holds, as `pg_dump` writes it. */
   dump(url: string): Promise<string>;
@@ -128,6 +130,12 @@ class Server implements PostgresServer {
   async createDatabase(): Promise<string> {
     const name = `test_${randomBytes(6).toString('hex')}`;
     await this.#administer(`create database ${name}`);
+    return this.#url(name);
+  }
+
+  async copyDatabase(url: string): Promise<string> {
+    const name = `test_${randomBytes(6).toString('hex')}`;
+    await this.#administer(`create database ${name} template ${databaseOf(url)}`);
     return this.#url(name);
   }
 
