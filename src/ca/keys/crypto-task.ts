@@ -8,6 +8,15 @@ import type { CryptoAnswer, CryptoTask, RequestedKey, Inspection } from './crypt
 
 /** Does one task, in whichever thread. Never throws: what fails is an answer. */
 export function runTask(task: CryptoTask, keys: ReadonlyMap<number, KeyObject>): CryptoAnswer {
+  try {
+    return answerTo(task, keys);
+  } catch {
+    // Nothing known throws here; what does must not take the other tasks of a thread with it.
+    return { kind: 'failed', problem: 'the task cannot be done' };
+  }
+}
+
+function answerTo(task: CryptoTask, keys: ReadonlyMap<number, KeyObject>): CryptoAnswer {
   switch (task.kind) {
     case 'sign': {
       const key = keys.get(task.key);
