@@ -1,6 +1,8 @@
 import { expect } from 'chai';
-import { AlertDescription, type AlertName } from '../../src/tls/alert.ts';
+import { AlertDescription, type AlertName, TlsAlertError } from '../../src/tls/alert.ts';
+import { cipherSuites } from '../../src/tls/cipher-suites.ts';
 import { createClientHandshake } from '../../src/tls/client/handshake.ts';
+import { HandshakeIntake } from '../../src/tls/handshake-intake.ts';
 import { encodeRecord } from '../../src/tls/record/framing.ts';
 import { ContentType } from '../../src/tls/registries.ts';
 import { createServerHandshake } from '../../src/tls/server/handshake.ts';
@@ -259,6 +261,23 @@ describe('ChangeCipherSpec (RFC 5246 §7.1)', () => {
       sides.client.record(ContentType.change_cipher_spec, hex('01')),
       'unexpected_message',
     );
+  });
+
+  it('is refused a second time before any state is asked', () => {
+    const [cipherSuite] = cipherSuites;
+    const intake = new HandshakeIntake();
+    intake.push(hex('14 0303 0001 01'));
+    expect(intake.next()).to.deep.equal({ type: 'changeCipherSpec' });
+    intake.protect({
+      cipherSuite: cipherSuite!,
+      key: new Uint8Array(cipherSuite!.keyLength),
+      fixedNonce: new Uint8Array(cipherSuite!.fixedNonceLength),
+      sequenceNumber: 0n,
+    });
+    intake.push(hex('14 0303 0001 01'));
+    expect(() => intake.next())
+      .to.throw(TlsAlertError)
+      .with.property('alert', 'unexpected_message');
   });
 });
 
