@@ -9,6 +9,8 @@ import type { FeedBatch } from './trust-feed.ts';
 export class Followers {
   readonly #bySerial = new Map<string, Follower>();
   readonly #byAgent = new Map<string, Set<Follower>>();
+  #waking = false;
+  #wakeAgain = false;
 
   get size(): number {
     return this.#bySerial.size;
@@ -40,7 +42,7 @@ export class Followers {
     if (others?.size === 0) this.#byAgent.delete(toHex(agent));
   }
 
-  /** Passes on what concerns single ones, then lets all send. */
+  /** Passes on what concerns single ones at once, then lets all send. */
   take(batch: FeedBatch): void {
     for (const item of batch.items) {
       if (item.type === 'certificate_revoked') {
@@ -52,7 +54,49 @@ export class Followers {
         }
       }
     }
-    for (const follower of this.#bySerial.values()) follower.wake();
+    this.wakeAll();
+  }
+
+  /**
+   * Lets all send, soon. What comes while it goes round is sent by the same round, or by one more.
+   */
+  wakeAll(): void {
+    if (this.#waking) {
+      this.#wakeAgain = true;
+      return;
+    }
+    this.#waking = true;
+    this.eachInTurn(
+      (follower) => {
+        follower.wake();
+      },
+      () => {
+        this.#waking = false;
+        if (!this.#wakeAgain) return;
+        this.#wakeAgain = false;
+        this.wakeAll();
+      },
+    );
+  }
+
+  /**
+   * Does something with every follower, some hundred at a time: to write to ten thousand takes some
+   * tenths of a second, during which nobody could renew.
+   */
+  eachInTurn(action: (follower: Follower) => void, done: () => void = () => undefined): void {
+    const all = this.#bySerial.values();
+    const some = (): void => {
+      for (let count = 0; count < followersAtATime; count += 1) {
+        const next = all.next();
+        if (next.done === true) {
+          done();
+          return;
+        }
+        action(next.value);
+      }
+      setImmediate(some);
+    };
+    some();
   }
 }
 
@@ -73,6 +117,9 @@ function readState(value: string | number | undefined): AgentState {
   // Written by a newer version: it is not for us to let go on what it may have ended.
   return known ?? 'suspended';
 }
+
+/** A few milliseconds of work. */
+const followersAtATime = 200;
 
 const states: readonly AgentState[] = [
   'enrolled',

@@ -89,7 +89,7 @@ export class TrustService {
         this.#followers.take(batch);
       }),
       orders.onChange(() => {
-        for (const follower of this.#followers) follower.wake();
+        this.#followers.wakeAll();
       }),
       every(this.#timers, this.#limits.heartbeatMs, () => {
         this.#beat();
@@ -278,11 +278,12 @@ export class TrustService {
     if (this.#beats % beatsPerPruning === 0) {
       this.#feed.revocations.prune(this.#options.context.now().getTime());
     }
-    for (const follower of this.#followers) {
+    // Connected means seen, which gates and lists want to know now and then.
+    const isSighting = this.#beats % beatsPerSighting === 0;
+    this.#followers.eachInTurn((follower) => {
       follower.beat(this.#limits.slowMs);
-      // Connected means seen, which gates and lists want to know now and then.
-      if (this.#beats % beatsPerSighting === 0) this.#acknowledgements.seen(follower.host.agent);
-    }
+      if (isSighting) this.#acknowledgements.seen(follower.host.agent);
+    });
   }
 }
 
