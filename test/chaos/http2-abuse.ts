@@ -11,6 +11,7 @@ import {
   preface,
   RawConnection,
 } from './http2-frames.ts';
+import { patience } from './patience.ts';
 import { pause, unless, until } from './report.ts';
 import { SidecarProcess } from './sidecar-process.ts';
 import { applicationTimeouts as timeouts, leftovers, limitMs, type Stage } from './stage.ts';
@@ -136,7 +137,7 @@ const attacks: readonly (readonly [string, Attack])[] = [
       await connection.flood(1000, (index) =>
         frame(headers, endHeaders, 2 * index + 1, callHeaders()),
       );
-      await pause(3500);
+      await pause(3500 * patience);
     }),
   ],
   [

@@ -5,6 +5,7 @@ import { callers } from './callers.ts';
 import { http2Abuse } from './http2-abuse.ts';
 import { kills } from './kills.ts';
 import { overload } from './overload.ts';
+import { patience } from './patience.ts';
 import { peerFaults } from './peer-faults.ts';
 import { Report } from './report.ts';
 import { sidecarFaults } from './sidecar-faults.ts';
@@ -36,6 +37,8 @@ async function main(): Promise<void> {
     stride,
     atEnd: (rest) => rests.push(rest),
   };
+  if (patience > 1)
+    report.note(`the machine is busy: deadlines are ${String(patience)} times longer`);
   for (const [name, scenario] of scenarios) {
     if (!(values.only?.includes(name) ?? true)) continue;
     const startedAt = performance.now();

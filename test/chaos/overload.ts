@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import type { Offload } from '../../src/offload/index.ts';
 import { echoServer, exchange } from './exchange.ts';
+import { patience } from './patience.ts';
 import { pause, unless } from './report.ts';
 import { SidecarProcess, timeouts as sidecarTimeouts } from './sidecar-process.ts';
 import { applicationTimeouts as timeouts, leftovers, limitMs, type Stage } from './stage.ts';
@@ -13,7 +14,7 @@ export async function overload({ fixture, library, report }: Stage): Promise<voi
   const sidecar = await SidecarProcess.started(fixture, {
     name: 'overloaded',
     role: 'client',
-    settings: `${sidecarTimeouts}limits: { handshakes: ${String(places)}, queue: ${String(queue)}, queueTimeout: 300ms }\n`,
+    settings: `${sidecarTimeouts}limits: { handshakes: ${String(places)}, queue: ${String(queue)}, queueTimeout: ${String(300 * patience)}ms }\n`,
   });
   const peer = await SidecarProcess.started(fixture, { name: 'overload-peer', role: 'server' });
   const client = library.createOffload({ address: sidecar.address, timeouts });
@@ -103,9 +104,9 @@ async function chatter(
 
 const places = 4;
 const queue = 8;
-const overloadMs = 4000;
+const overloadMs = 4000 * patience;
 /** All applications of this run share one process and one busy machine. */
-const mostGapMs = 2000;
+const mostGapMs = 2000 * patience;
 
 /** Besides success: refused, or the peer's own patience was over while it waited. */
 const expected: ReadonlySet<string> = new Set([

@@ -5,6 +5,7 @@ import path from 'node:path';
 import type { Fixture } from '../interop/fixture.ts';
 import { Daemon } from '../interop/processes.ts';
 import { builtCommand } from '../interop/sides/sidekey.ts';
+import { patience } from './patience.ts';
 
 export interface SidecarSetup {
   readonly name: string;
@@ -99,7 +100,7 @@ ${setup.settings ?? timeouts}`,
 
 /** Short, so that a silent peer costs the run little. */
 export const timeouts = `tls:
-  handshakeTimeout: 3500ms
-  firstMessageTimeout: 3s
-  idleTimeout: 2s
+  handshakeTimeout: ${String(3500 * patience)}ms
+  firstMessageTimeout: ${String(3000 * patience)}ms
+  idleTimeout: ${String(2000 * patience)}ms
 `;

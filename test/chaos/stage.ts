@@ -1,6 +1,7 @@
 import type * as library from '../../src/offload/index.ts';
 import type { Fixture } from '../interop/fixture.ts';
 import { openThings, readMetrics } from '../soak/metrics.ts';
+import { patience } from './patience.ts';
 import type { Report } from './report.ts';
 import { unless, until } from './report.ts';
 import type { SidecarProcess } from './sidecar-process.ts';
@@ -17,9 +18,12 @@ export interface Stage {
 }
 
 /** How an application behaves here: it gives up before a person would. */
-export const applicationTimeouts = { handshakeMs: 4000, sidecarMs: 3500 } as const;
+export const applicationTimeouts = {
+  handshakeMs: 4000 * patience,
+  sidecarMs: 3500 * patience,
+} as const;
 /** An exchange that takes longer has no deadline; the machine may have much else to do. */
-export const limitMs = 10_000;
+export const limitMs = 10_000 * patience;
 
 /** Handshakes of an application that run or wait. */
 export function placesHeld({ load }: library.Offload): number {
