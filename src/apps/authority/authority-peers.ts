@@ -3,6 +3,7 @@ import { identifyPeer, type PeerIdentity } from '../../ca/service/peer-identity.
 import {
   type Certificate,
   CertificateError,
+  ChainVerdictCache,
   createTrustAnchors,
   parseCertificate,
   type TrustAnchors,
@@ -24,11 +25,14 @@ export interface AuthorityPeersOptions {
 /** Who may connect to an authority: hosts with a certificate of its own, and bundles' credentials. */
 export class AuthorityPeers {
   readonly #options: AuthorityPeersOptions;
+  /** Hosts come again, and all of them with the same issuing CA. */
+  readonly #verdicts: ChainVerdictCache;
   #from: readonly Generation[] = [];
   #anchors: Anchors | undefined;
 
   constructor(options: AuthorityPeersOptions) {
     this.#options = options;
+    this.#verdicts = new ChainVerdictCache({ now: options.now });
   }
 
   /** DER names of the CAs that sign now, as a hint to clients. */
@@ -61,23 +65,22 @@ export class AuthorityPeers {
   }
 
   #verified(certificates: readonly Uint8Array[]): Certificate {
-    const { hosts, enrolment } = this.#current();
-    const now = this.#options.now();
-    const common = { certificates, purpose: 'client' } as const;
-    try {
-      return verifyChain({ ...common, anchors: hosts, now: this.#within(certificates, now) }).leaf;
-    } catch (error) {
-      if (!(error instanceof CertificateError) || error.reason !== 'unknown_issuer') throw error;
-      return verifyChain({ ...common, anchors: enrolment, now }).leaf;
+    const [der] = certificates;
+    if (der === undefined) {
+      throw new CertificateError('bad_certificate', 'no_certificate', 'the chain is empty');
     }
-  }
-
-  /** Now, or the last moment of a certificate that has ended not long ago. */
-  #within([der]: readonly Uint8Array[], now: Date): Date {
-    if (der === undefined) return now;
-    const { notAfter } = parseCertificate(der);
-    const lateMs = now.getTime() - notAfter.getTime();
-    return lateMs > 0 && lateMs <= this.#options.expiredGraceMs ? notAfter : now;
+    const { issuer, notAfter } = parseCertificate(der);
+    const { hosts, enrolment } = this.#current();
+    const common = { certificates, purpose: 'client' } as const;
+    if (enrolment.withSubject(issuer).length > 0) {
+      return this.#verdicts.verify({ ...common, anchors: enrolment }).leaf;
+    }
+    const lateMs = this.#options.now().getTime() - notAfter.getTime();
+    if (lateMs <= 0 || lateMs > this.#options.expiredGraceMs) {
+      return this.#verdicts.verify({ ...common, anchors: hosts }).leaf;
+    }
+    // As of its last moment: rare enough not to be remembered.
+    return verifyChain({ ...common, anchors: hosts, now: notAfter }).leaf;
   }
 
   /** Roots that were announced, and CAs of credentials: a key that was given up vouches for nobody. */
