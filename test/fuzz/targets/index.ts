@@ -5,6 +5,7 @@ import { configuration, pem, pkcs12 } from './files.ts';
 import { flights } from './flights.ts';
 import { extensions, handshakeMessages, tickets } from './handshake-messages.ts';
 import { keyedHandshakes } from './keyed-handshakes.ts';
+import { ocspRequests } from './ocsp-requests.ts';
 import { records } from './records.ts';
 import { grpcFrames, sidecarRequests, sidecarResponses } from './sidecar-messages.ts';
 
@@ -21,6 +22,7 @@ export const targets: readonly Target[] = [
   certificates,
   crls,
   ocspResponses,
+  ocspRequests,
   certificateRequests,
   pem,
   pkcs12,
