@@ -19,9 +19,10 @@ describe('sidekey demo', function () {
     const [, directory = ''] = await demo.says(/directory +(\S+)/);
     const { code, out, err } = await demo.finished;
     expect(code, `${out}${err}`).to.equal(0);
-    const results = [...out.matchAll(/^(\d) {2}.* (ok|FAILED|skipped)$/gm)].map((row) => row[2]);
-    expect(results).to.have.length(9);
+    const results = [...out.matchAll(/^(\d+) +.* (ok|FAILED|skipped)$/gm)].map((row) => row[2]);
+    expect(results).to.have.length(11);
     expect(results).not.to.include('FAILED');
+    expect(out).to.match(/its connection +closed \d+ ms after the authority was asked/);
     expect(await leftovers()).not.to.include(directory.split('/').at(-1));
   });
 

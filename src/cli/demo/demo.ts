@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describeFailure } from '../failure.ts';
 import { print, printError, styled } from '../terminal.ts';
+import { enrolFleet, revokeHost } from './fleet.ts';
 import { searchObstacle } from './memory-search.ts';
 import { ProcessGroup } from './processes.ts';
 import { castRoles, type Stage, startApplications, startSidecars } from './stage.ts';
@@ -37,7 +38,9 @@ export async function runDemo(options: DemoOptions): Promise<boolean> {
     interrupted.abort();
   };
   for (const signal of endings) process.once(signal, interrupt);
-  print(styled('bold', 'Two applications, two sidecars, one machine.'));
+  print(
+    styled('bold', 'Applications without keys, sidecars with them, an authority: one machine.'),
+  );
   try {
     await Promise.race([play(options, directory, processes, story), abortOf(interrupted.signal)]);
     story.conclude();
@@ -96,6 +99,10 @@ async function perform(stage: Stage, options: DemoOptions): Promise<void> {
   await story.step('Both sidecars are killed in the middle of a transfer', () =>
     killSidecars(stage),
   );
+  const fleet = await story.step('An authority, and two hosts that enrol with it', () =>
+    enrolFleet(stage),
+  );
+  await story.step('One of them is revoked while they talk', () => revokeHost(stage, fleet));
 }
 
 function abortOf(signal: AbortSignal): Promise<never> {
