@@ -4,7 +4,7 @@ BIN := node dist/cli/main.js
 SOURCES := $(shell find src -name '*.ts' -not -path 'src/gen/*' 2>/dev/null)
 PROTOS := $(shell find proto -name '*.proto' -o -name '*.yaml')
 
-.PHONY: run test bench lint interop soak ca-soak limbo wycheproof fuzz bogo chaos mutations cover build clean
+.PHONY: run test bench bench-authority lint interop soak ca-soak limbo wycheproof fuzz bogo chaos mutations cover races crash build clean
 
 run: build
 	$(BIN) demo
@@ -14,6 +14,10 @@ test: build
 
 bench: build
 	node --expose-gc --import ./test/support/tsx.mjs bench/main.ts
+	$(MAKE) --no-print-directory bench-authority
+
+bench-authority: build
+	node --import ./test/support/tsx.mjs bench/authority/main.ts $(ARGS)
 
 interop: build
 	node --import tsx test/interop/main.ts
@@ -45,6 +49,14 @@ chaos: build
 
 mutations: .stamps/generate
 	node --import tsx test/mutations/main.ts $(ARGS)
+
+# RACES: how many, by two and by three replicas on one PostgreSQL.
+races: build
+	RACES=$(or $(RACES),10000) npx mocha --no-timeout test/ca/crash/replicas.test.ts
+
+# Every point of every deed, on both stores.
+crash: build
+	CRASH_POINTS=all npx mocha --no-timeout test/ca/crash/crash-points.test.ts
 
 cover: build
 	npm run --silent cover

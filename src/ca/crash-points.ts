@@ -1,23 +1,34 @@
 /**
  * Named places at which a process can be made to die, for tests of crash safety: where
- * SIDEKEY_CRASH_AT names the place (`enroll.before_commit`, or `enroll.before_commit:3` for the third
- * time it is reached), the process kills itself there with SIGKILL. Without it, nothing happens.
+ * SIDEKEY_CRASH_AT names the place, the process kills itself there with SIGKILL. `renew.after_sign:3`
+ * is the third time that it is reached, `renew.after_insert>write.after_commit` the first commit after
+ * another place was reached. Without it, nothing happens.
  */
 export function crashPoint(name: string): void {
-  if (target?.name !== name) return;
-  target.left -= 1;
-  if (target.left <= 0) process.kill(process.pid, 'SIGKILL');
+  const [next, ...rest] = targets;
+  if (next?.name !== name) return;
+  next.left -= 1;
+  if (next.left > 0) return;
+  if (rest.length === 0) process.kill(process.pid, 'SIGKILL');
+  targets = rest;
 }
 
 /** The same from within the process, once it has come far enough; text as of SIDEKEY_CRASH_AT. */
 export function armCrashPoint(text: string): void {
-  target = readTarget(text);
+  targets = readTargets(text);
 }
 
-function readTarget(text: string | undefined): { readonly name: string; left: number } | undefined {
-  if (text === undefined || text === '') return undefined;
-  const [name = '', times = '1'] = text.split(':');
-  return { name, left: Number.parseInt(times, 10) || 1 };
+interface Target {
+  readonly name: string;
+  left: number;
 }
 
-let target = readTarget(process.env['SIDEKEY_CRASH_AT']);
+function readTargets(text: string | undefined): readonly Target[] {
+  if (text === undefined || text === '') return [];
+  return text.split('>').map((place) => {
+    const [name = '', times = '1'] = place.split(':');
+    return { name, left: Number.parseInt(times, 10) || 1 };
+  });
+}
+
+let targets = readTargets(process.env['SIDEKEY_CRASH_AT']);

@@ -12,14 +12,15 @@ import type { Template } from './homes.ts';
 /** A deed in which an authority dies, and what has to be true afterwards. */
 export interface Scenario {
   readonly name: string;
-  /** Points it comes by; those of `write` besides. */
+  /** Points it comes by; those of `write` besides, after `inside`. */
   readonly points: readonly string[];
+  /** The last point before the commit of the deed, as others commit meanwhile. */
+  readonly inside: string;
   /** Done before, in the same process. */
   readonly before?: readonly Deed[];
   readonly deed: (template: Template) => Deed;
   /**
-   * Asks again, as its caller would. `committed`: the authority died after the commit of the deed's
-   * (first) transaction.
+   * Asks again, as its caller would. `committed`: the authority died after the commit of the deed.
    */
   readonly again: (
     authority: Authority,
@@ -61,6 +62,7 @@ export const scenarios: readonly Scenario[] = [
   {
     name: 'enrol, and ask again with the same key',
     points: enrolPoints,
+    inside: 'enroll.after_insert',
     deed: ({ tokens }) => enrollDeed(tokens[0]!, newKey()),
     again: async (authority, deed, { template }) => {
       await sameAnswer(authority, deed);
@@ -73,6 +75,7 @@ export const scenarios: readonly Scenario[] = [
   {
     name: 'enrol, and ask again with another key',
     points: enrolPoints,
+    inside: 'enroll.after_insert',
     deed: ({ tokens }) => enrollDeed(tokens[0]!, newKey()),
     again: async (authority, deed, { committed, template }) => {
       const other = enrollDeed(template.tokens[0]!, newKey());
@@ -85,12 +88,14 @@ export const scenarios: readonly Scenario[] = [
   {
     name: 'renew, and ask again with the same key',
     points: renewPoints,
+    inside: 'renew.after_insert',
     deed: ({ given, keys }) => renewDeed(given, keys, newKey()),
     again: (authority, deed) => sameAnswer(authority, deed),
   },
   {
     name: 'renew, and ask again with another key',
     points: renewPoints,
+    inside: 'renew.after_insert',
     deed: ({ given, keys }) => renewDeed(given, keys, newKey()),
     again: async (authority, _deed, { committed, template: { given, keys } }) => {
       const other = renewDeed(given, keys, newKey());
@@ -102,12 +107,14 @@ export const scenarios: readonly Scenario[] = [
   {
     name: 'confirm',
     points: ['confirm.after_check', 'confirm.after_update'],
+    inside: 'confirm.after_update',
     deed: ({ given, keys }) => confirmDeed(given, keys),
     again: simply,
   },
   {
     name: 'revoke a certificate',
     points: ['revoke.before_commit'],
+    inside: 'revoke.before_commit',
     deed: ({ given }) => ({
       kind: 'revoke',
       subject: { kind: 'certificate', serial: parseCertificate(given.leaf).serialNumber },
@@ -121,6 +128,7 @@ export const scenarios: readonly Scenario[] = [
   {
     name: 'revoke a token and what came from it',
     points: ['revoke.before_commit'],
+    inside: 'revoke.before_commit',
     deed: ({ tokens }) => ({
       kind: 'revoke',
       subject: { kind: 'token', id: tokenId(tokens[0]!.token) },
@@ -134,6 +142,7 @@ export const scenarios: readonly Scenario[] = [
   {
     name: 'mint',
     points: ['mint.after_insert', 'mint.after_chunk'],
+    inside: 'mint.after_insert',
     deed: () => ({ kind: 'mint', key: 'order', count: 600 }),
     again: async (authority, deed) => {
       const tokens = await perform(authority, deed);
@@ -146,12 +155,14 @@ export const scenarios: readonly Scenario[] = [
   {
     name: 'prepare a root',
     points: ['rotate.after_key', 'rotate.before_commit', 'rotate.after_commit'],
+    inside: 'rotate.before_commit',
     deed: () => rotate('root', 'prepare'),
     again: stepAgain,
   },
   {
     name: 'publish a root',
     points: ['bundle.after_insert', 'rotate.before_commit', 'rotate.after_commit'],
+    inside: 'rotate.before_commit',
     before: [rotate('root', 'prepare')],
     deed: () => rotate('root', 'publish'),
     again: stepAgain,
@@ -164,6 +175,7 @@ export const scenarios: readonly Scenario[] = [
       'rotate.before_commit',
       'rotate.after_commit',
     ],
+    inside: 'rotate.before_commit',
     before: [rotate('root', 'prepare'), rotate('root', 'publish')],
     deed: () => rotate('root', 'activate'),
     again: async (authority, deed, crash) => {
@@ -175,6 +187,7 @@ export const scenarios: readonly Scenario[] = [
   {
     name: 'destroy a root that was given up',
     points: ['rotate.after_destroy', 'rotate.before_commit', 'rotate.after_commit'],
+    inside: 'rotate.before_commit',
     before: [rotate('root', 'prepare'), rotate('root', 'abort')],
     deed: () => rotate('root', 'destroy'),
     again: stepAgain,
@@ -182,12 +195,14 @@ export const scenarios: readonly Scenario[] = [
   {
     name: 'prepare a token key',
     points: ['rotate.after_key', 'rotate.before_commit', 'rotate.after_commit'],
+    inside: 'rotate.before_commit',
     deed: () => rotate('token', 'prepare'),
     again: stepAgain,
   },
   {
     name: 'publish CRLs',
     points: ['crl.after_sign', 'crl.before_commit'],
+    inside: 'crl.before_commit',
     before: [],
     deed: ({ given }) => ({
       kind: 'revoke-and-publish',
@@ -198,6 +213,7 @@ export const scenarios: readonly Scenario[] = [
   {
     name: 'certify an OCSP responder',
     points: ['ocsp.before_commit'],
+    inside: 'ocsp.before_commit',
     deed: () => ({ kind: 'ocsp' }),
     again: simply,
   },
