@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { createCipheriv } from 'node:crypto';
 import { TicketKeys, type TicketKeysOptions } from '../../src/tls/tickets.ts';
 import { bytesOf, plain } from '../support/codec-suite.ts';
 
@@ -49,6 +50,25 @@ describe('TicketKeys (RFC 5077 §4)', () => {
     expect(plain(ticket.subarray(16, 28))).to.equal(plain(nonce));
     expect(secret).to.have.length(32);
   });
+
+  for (const { what, additional, opens } of [
+    { what: 'its own format and version', additional: '01 0303', opens: true },
+    { what: 'another format', additional: '02 0303', opens: false },
+    { what: 'TLS 1.3 under the same key', additional: '01 0304', opens: false },
+    { what: 'TLS 1.1 under the same key', additional: '01 0302', opens: false },
+  ]) {
+    it(`${opens ? 'opens' : 'does not open'} a ticket of ${what}`, () => {
+      const { keys, drawn } = makeKeys();
+      keys.seal(state);
+      const name = drawn[1]!;
+      // The key itself was overwritten; it is known from how randomness is made here.
+      const cipher = createCipheriv('aes-256-gcm', Buffer.alloc(32, 1), Buffer.alloc(12, 9));
+      cipher.setAAD(Buffer.concat([bytesOf(additional.replace(' ', '')), name]));
+      const sealed = [cipher.update(state), cipher.final(), cipher.getAuthTag()];
+      const ticket = Buffer.concat([name, Buffer.alloc(12, 9), ...sealed]);
+      expect(keys.open(ticket) !== undefined).to.equal(opens);
+    });
+  }
 
   it('draws a nonce per ticket', () => {
     const { keys } = makeKeys();
