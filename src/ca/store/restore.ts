@@ -20,12 +20,13 @@ export interface Restored {
  * numbers have the old epoch and are unknown, so nothing is renewed from them. Numbers of CRLs and
  * trust bundles leave room for those that were given out in the time that was lost, since hosts
  * accept only higher ones ({@link https://www.rfc-editor.org/rfc/rfc5280#section-5.2.3 | RFC 5280 §5.2.3}).
+ * Tokens that enrol are revoked, since nobody knows which of them were used meanwhile; renewals go on.
  */
 export async function beginNewEpoch(
   transaction: Transaction,
   options: RestoreOptions,
 ): Promise<Restored> {
-  const { queries } = transaction;
+  const { queries, now } = transaction;
   const { value: previousEpoch } = await queries
     .selectFrom('meta')
     .select('value')
@@ -45,12 +46,29 @@ export async function beginNewEpoch(
     await transaction.nextMany(name, skippedNumbers);
     skipped.push(`${name}:${String(value)}+${String(skippedNumbers)}`);
   }
+  const { numUpdatedRows } = await queries
+    .updateTable('token')
+    .set({
+      state: 'revoked',
+      revoked_at: now,
+      revoked_by: options.by,
+      revoked_why: 'store restored',
+    })
+    .where('kind', 'in', ['enroll', 'recover'])
+    .where('state', '=', 'active')
+    .whereRef('uses', '<', 'cap')
+    .executeTakeFirst();
   transaction.audit({
     actor: options.by,
     action: restoreAction,
     subject: epoch,
     outcome: 'done',
-    details: { previousEpoch, why: options.why, skipped },
+    details: {
+      previousEpoch,
+      why: options.why,
+      skipped,
+      revokedTokens: Number(numUpdatedRows),
+    },
   });
   return { epoch, previousEpoch };
 }
