@@ -142,6 +142,17 @@ describe('an authority and its hosts', function () {
     expect(again.running.problems()).to.deep.equal([]);
   });
 
+  it('stops in order while hosts follow it, and keeps nothing of them waiting', async () => {
+    const { running, composition } = await fleet.startAuthority();
+    const host = await fleet.startHost();
+    await fleet.enroll(running, host);
+    while (running.authority.trust.followers === 0) await turn();
+    const started = performance.now();
+    await composition.drain(20_000);
+    expect(performance.now() - started).to.be.below(15_000);
+    expect(host.composition.identities.all.get('host')!.status.state).to.equal('enrolled');
+  });
+
   it('tells hosts when it is to be reached elsewhere', async () => {
     const { running, composition, config } = await fleet.startAuthority();
     const host = await fleet.startHost();
