@@ -34,6 +34,8 @@ export interface AdministeredOptions {
   /** The uid the authority believes to be its own. */
   readonly ownUid?: number;
   readonly mint?: TokenMint;
+  /** Of an empty store; absent: SQLite in the directory. */
+  readonly storeUrl?: string;
 }
 
 /** An authority on SQLite with its administration socket, all in this process. */
@@ -54,8 +56,13 @@ export async function startAdministeredAuthority(
   const now = options.now ?? (() => new Date());
   const pool = new CryptoPool({ threads: 0 });
   const keys = await openDiskKeys({ directory: join(directory, 'keys'), pool, random });
-  const storeOptions = { url: `sqlite:${join(directory, 'authority.db')}`, now, log };
-  await cp(await madeAt(now), directory, { recursive: true });
+  const url = options.storeUrl ?? `sqlite:${join(directory, 'authority.db')}`;
+  const storeOptions = { url, now, log };
+  if (options.storeUrl === undefined) {
+    await cp(await madeAt(now), directory, { recursive: true });
+  } else {
+    await initialiseAuthority({ store: storeOptions, keys, trustDomain, addresses, random, log });
+  }
   const store = await openStore(storeOptions);
   const { queries } = store;
   const generations = await loadGenerations({ queries, keys, log });
