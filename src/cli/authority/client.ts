@@ -1,5 +1,6 @@
 import { connect as connectSocket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { setTimeout as delay } from 'node:timers/promises';
 import { createOffload, type OffloadOptions, type OffloadSocket } from '../../offload/index.ts';
 import { parseSpiffeId } from '../../pki/index.ts';
 import { GrpcChannel } from '../../rpc/client/grpc-channel.ts';
@@ -57,10 +58,13 @@ export function connectAuthority(address: AuthorityAddress): AuthorityClient {
   });
   return {
     async call(method, request) {
-      try {
-        return await unary(channel, method, request, { timeoutMs: callTimeoutMs });
-      } catch (error) {
-        throw asAuthorityError(error);
+      for (let attempt = 1; ; attempt += 1) {
+        try {
+          return await unary(channel, method, request, { timeoutMs: callTimeoutMs });
+        } catch (error) {
+          if (attempt === maxAttempts || !isWorthAskingAgain(error)) throw asAuthorityError(error);
+        }
+        await delay(attempt * pauseMs);
       }
     },
     async *stream(method, request) {
@@ -140,6 +144,12 @@ function requireAuthority({ peerIdentity, localIdentity }: OffloadSocket): void 
   );
 }
 
+/** The same request again has the same idempotency key: it is answered, and done at most once. */
+function isWorthAskingAgain(error: unknown): boolean {
+  if (!(error instanceof GrpcStatusError)) return false;
+  return ['outcome_unknown', 'idempotency_key_in_use'].includes(error.advice.reason ?? '');
+}
+
 function asAuthorityError(error: unknown): unknown {
   if (!(error instanceof GrpcStatusError)) return error;
   if (error.code === GrpcStatus.unimplemented) {
@@ -152,3 +162,5 @@ function asAuthorityError(error: unknown): unknown {
 const maxMessageBytes = 8 * 1024 * 1024;
 /** Verifying a long audit log takes its time. */
 const callTimeoutMs = 120_000;
+const maxAttempts = 3;
+const pauseMs = 200;

@@ -3,6 +3,7 @@ import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promise
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
+import { CommitUnknownError } from '../../../src/ca/store/store.ts';
 import { formatUuid } from '../../../src/cli/authority/identifiers.ts';
 import {
   type AdministeredAuthority,
@@ -142,6 +143,32 @@ describe('commands of an authority', () => {
     expect(revoked).to.include({ agents: 1, certificates: 1 });
     expect((await sidekey('agents', 'revoke', uuid)).out).to.equal('was revoked before\n');
     expect((await json('agents', 'list', '--state', 'banned'))[0]).to.include({ id: uuid });
+  });
+
+  it('asks again, and changes things once, where the store went away during a commit', async () => {
+    const { id } = await plantAgent(authority);
+    const { store } = authority.context;
+    const transact = store.transact.bind(store);
+    let failures = 1;
+    Object.assign(store, {
+      transact: async (work: Parameters<typeof transact>[0]) => {
+        const result = await transact(work);
+        if (failures > 0) {
+          failures -= 1;
+          throw new CommitUnknownError('the connection went away');
+        }
+        return result;
+      },
+    });
+    try {
+      expect(await json('agents', 'revoke', formatUuid(id))).to.include({ agents: 1 });
+    } finally {
+      Object.assign(store, { transact });
+    }
+    expect(failures).to.equal(0);
+    const revocations = await json('audit', 'list', '--action', 'agent.revoke');
+    const ours = revocations.filter(({ subject }: any) => subject === id.toString('hex'));
+    expect(ours).to.have.length(1);
   });
 
   it('certificates list, show and revoke', async () => {
