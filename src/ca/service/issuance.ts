@@ -150,7 +150,7 @@ export class Issuance {
     const started = performance.now();
     let admitted;
     try {
-      admitted = admission.admit(admissionClass, source);
+      admitted = admission.admit(admissionClass, budgetOf(peer, source));
       if (peer.kind === 'none' && mode === 'closed') throw new Refused('credential_missing');
       const request = Uint8Array.from(context.random(16));
       const result = await work({ name: callerOf(peer), source }, request);
@@ -183,6 +183,11 @@ export class Issuance {
       retryAfterMs: this.#parts.admission.retryAfterMs(),
     });
   }
+}
+
+/** Whose failures count: a host that proved its name does not pay for its neighbours behind one address. */
+function budgetOf(peer: PeerIdentity, source: string): string {
+  return peer.kind === 'host' ? peer.spiffeId : source;
 }
 
 function howOf(result: Issued | undefined): 'new' | 'replayed' | 'late' {
