@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import type { Duplex } from 'node:stream';
 import {
   CertificateAuthorityServiceService,
@@ -81,6 +82,8 @@ export class AuthorityLink {
   #open(): { readonly grpc: GrpcChannel; readonly abort: AbortController } {
     if (this.#channel !== undefined) return this.#channel;
     const abort = new AbortController();
+    // One for each call under way, however many those are.
+    setMaxListeners(0, abort.signal);
     const grpc = new GrpcChannel({
       connect: () => this.#connect(abort.signal),
       closedError: linkClosed,
