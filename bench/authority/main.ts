@@ -1,0 +1,168 @@
+import { parseArgs } from 'node:util';
+import { startPostgres } from '../../test/support/postgres.ts';
+import { machineLine, writeJson } from '../report.ts';
+import { fileURLToPath } from 'node:url';
+import { measureFlood } from './flood.ts';
+import { measureRevocationReach } from './followers.ts';
+import type { Rate } from './in-flight.ts';
+import {
+  measureEnrolments,
+  measureRenewals,
+  measureSeparateEnrolments,
+  mintHosts,
+} from './rates.ts';
+import { certificatesOfHost, enrollCrowd, measureRevocations } from './revocations.ts';
+import { type MeasuredAuthority, removeAuthority, startAuthority } from './stage.ts';
+import { Table } from './table.ts';
+
+/**
+ * The certificate authority as it is deployed: a process of its own, every change on disk before it is
+ * answered, mutual TLS. All hosts are simulated by this one process, on the same machine.
+ *
+ *     node --import ./test/support/tsx.mjs bench/authority/main.ts [--rows REGEXP] [--hosts 10000]
+ */
+const { values: options } = parseArgs({
+  options: {
+    rows: { type: 'string', default: '.' },
+    hosts: { type: 'string', default: '10000' },
+    json: {
+      type: 'string',
+      default: fileURLToPath(new URL('../results/authority.json', import.meta.url)),
+    },
+  },
+});
+const wanted = new RegExp(options.rows);
+const mostHosts = Number(options.hosts);
+const machine = machineLine();
+const table = new Table();
+process.stdout.write(`${machine}\n`);
+
+if (wanted.test('rates')) await rates();
+if (wanted.test('growth')) await growth();
+if (wanted.test('crowd')) await crowd();
+if (wanted.test('reach')) await onSqlite(reach);
+if (wanted.test('flood'))
+  await onSqlite(async (authority) => {
+    const { offeredPerSecond, quiet, flooded } = await measureFlood(authority);
+    table.add('renewals, nothing else: p99', quiet.p99Ms, 'ms');
+    table.add('forged tokens sent and refused', offeredPerSecond, '/s', { atLeast: 20_000 });
+    table.add('renewals meanwhile: p99', flooded.p99Ms, 'ms', { atMost: 50 });
+  });
+table.end();
+writeJson(options.json, { machine, node: process.version, rows: table.rows });
+
+async function rates(): Promise<void> {
+  await onSqlite((authority) => ratesOf('SQLite', authority, true));
+  const postgres = await startPostgres({ durable: true });
+  if ('unavailable' in postgres) {
+    process.stdout.write(`PostgreSQL is left out: ${postgres.unavailable}\n`);
+    return;
+  }
+  try {
+    const url = await postgres.createDatabase();
+    await on(await startAuthority(url), (authority) => ratesOf('PostgreSQL', authority, false));
+  } finally {
+    await postgres.stop();
+  }
+}
+
+async function ratesOf(
+  store: string,
+  authority: MeasuredAuthority,
+  hasTargets: boolean,
+): Promise<void> {
+  // Code is compiled as it is used: what is measured is an authority that has been running.
+  await measureEnrolments(mintHosts(authority, 500).hosts, 16);
+  for (const inFlight of [1, 16, 64]) {
+    const { hosts } = mintHosts(authority, inFlight === 1 ? 300 : 2000);
+    const name = `${store}, ${String(inFlight)} in flight`;
+    const isMost = hasTargets && inFlight === 64;
+    const p50 = hasTargets && inFlight === 1 ? { atMost: 5 } : undefined;
+    const enrolments = await measureEnrolments(hosts, inFlight);
+    addRate(`enrolments, ${name}`, enrolments, isMost ? { atLeast: 1500 } : undefined, p50);
+    const renewals = await measureRenewals(hosts, inFlight);
+    addRate(`renewals, ${name}`, renewals, isMost ? { atLeast: 2000 } : undefined);
+  }
+  const { hosts } = mintHosts(authority, 1000);
+  addRate(
+    `enrolments, ${store}, 16 in flight, a connection for each`,
+    await measureSeparateEnrolments(hosts, 16),
+  );
+}
+
+/** A hundred thousand certificates: memory, start, and revocation once they are revoked. */
+async function crowd(): Promise<void> {
+  await onSqlite(async (authority) => {
+    const measured = 2000;
+    const enrolled = await enrollCrowd(authority, mostHosts * 5 + measured);
+    const count = enrolled.hosts.length * certificatesOfHost;
+    table.add(
+      `memory of the authority with ${String(count)} certificates`,
+      authority.rssMiB(),
+      'MiB',
+    );
+    const again = await authority.restart();
+    table.add('… start with them', again.startMs, 'ms');
+    table.add('… memory after the start', again.rssMiB(), 'MiB');
+    try {
+      const { before, rate } = await measureRevocations(
+        { authority: again, hosts: enrolled.hosts },
+        measured,
+      );
+      addRate(`agents revoked, ${String(before)} certificates revoked before`, rate);
+      table.add('… certificates', rate.perSecond * certificatesOfHost, '/s', { atLeast: 5000 });
+    } finally {
+      await again.stop();
+    }
+  });
+}
+
+async function reach(authority: MeasuredAuthority): Promise<void> {
+  const { followers, rounds, closed, told } = await measureRevocationReach(authority);
+  const what = `revoke to closed connection, ${String(followers)} followers, ${String(rounds)} times`;
+  table.add(what, closed.p50Ms, 'ms');
+  table.add('… p99', closed.p99Ms, 'ms');
+  table.add('revoke to each follower told', told.p50Ms, 'ms');
+  table.add('… p99', told.p99Ms, 'ms');
+}
+
+async function growth(): Promise<void> {
+  await onSqlite(async (authority) => {
+    await measureEnrolments(mintHosts(authority, 200).hosts, 16);
+    for (const count of [10, 100, 1000, 10_000].filter((each) => each <= mostHosts)) {
+      const { hosts, mintSeconds } = mintHosts(authority, count);
+      const isAll = count === 10_000;
+      table.add(`${String(count)} bundles minted`, mintSeconds, 's', isAll ? { atMost: 5 } : {});
+      const rate = await measureEnrolments(hosts, Math.min(count, 64));
+      table.add(`${String(count)} hosts enrolled`, rate.seconds, 's', isAll ? { atMost: 15 } : {});
+      table.add('… by then, memory of the authority', authority.rssMiB(), 'MiB');
+    }
+  });
+}
+
+function addRate(
+  what: string,
+  rate: Rate,
+  target?: { readonly atLeast: number },
+  p50Target?: { readonly atMost: number },
+): void {
+  table.add(what, rate.perSecond, '/s', target);
+  table.add('… p50', rate.p50Ms, 'ms', p50Target);
+  table.add('… p99', rate.p99Ms, 'ms');
+}
+
+async function onSqlite(work: (authority: MeasuredAuthority) => Promise<void>): Promise<void> {
+  await on(await startAuthority(), work);
+}
+
+async function on(
+  authority: MeasuredAuthority,
+  work: (authority: MeasuredAuthority) => Promise<void>,
+): Promise<void> {
+  try {
+    await work(authority);
+  } finally {
+    await authority.stop();
+    removeAuthority(authority);
+  }
+}

@@ -1,0 +1,94 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { AuthorityLink } from '../../src/identity/authority-link.ts';
+import { measureRate, type Rate } from './in-flight.ts';
+import {
+  confirm,
+  enroll,
+  makeHosts,
+  type makeRequests,
+  openLink,
+  prepareRenewal,
+  renew,
+  type SimulatedHost,
+} from './simulated-hosts.ts';
+import { type MeasuredAuthority, sidekey } from './stage.ts';
+
+/** Mints bundles by the command, and makes the hosts that will use them: with keys of their own, or all with the same. */
+export function mintHosts(
+  authority: MeasuredAuthority,
+  count: number,
+  shared?: ReturnType<typeof makeRequests>,
+): { readonly hosts: SimulatedHost[]; readonly mintSeconds: number } {
+  const directory = mkdtempSync(join(tmpdir(), 'sidekey-bench-bundles-'));
+  try {
+    const began = performance.now();
+    sidekey([
+      ...['token', 'create', '--role', 'service', '--count', String(count)],
+      ...['--out', join(directory, 'out'), '--authority', authority.administration],
+    ]);
+    const mintSeconds = (performance.now() - began) / 1000;
+    return { hosts: makeHosts(join(directory, 'out'), shared), mintSeconds };
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+/** Connections that stay open, shared by all hosts: as many as calls in flight, at most eight. */
+export async function withLinks<T>(
+  hosts: readonly SimulatedHost[],
+  inFlight: number,
+  work: (next: () => AuthorityLink) => Promise<T>,
+): Promise<T> {
+  const [first] = hosts;
+  if (first === undefined) throw new RangeError('no hosts');
+  const links = Array.from({ length: Math.min(inFlight, 8) }, () => openLink(first.bundle));
+  let turn = 0;
+  const next = (): AuthorityLink => {
+    const link = links[(turn += 1) % links.length];
+    if (link === undefined) throw new RangeError('no links');
+    return link;
+  };
+  try {
+    return await work(next);
+  } finally {
+    await Promise.all(links.map((link) => link.close()));
+  }
+}
+
+export async function measureEnrolments(
+  hosts: readonly SimulatedHost[],
+  inFlight: number,
+): Promise<Rate> {
+  return await withLinks(hosts, inFlight, (link) =>
+    measureRate(hosts, inFlight, (host) => enroll(host, link())),
+  );
+}
+
+/** Every host with a connection, and so a handshake, of its own. */
+export async function measureSeparateEnrolments(
+  hosts: readonly SimulatedHost[],
+  inFlight: number,
+): Promise<Rate> {
+  return await measureRate(hosts, inFlight, async (host) => {
+    const link = openLink(host.bundle);
+    try {
+      await enroll(host, link);
+    } finally {
+      await link.close();
+    }
+  });
+}
+
+/** Certificates are confirmed before the clock runs: a host confirms once, at leisure. */
+export async function measureRenewals(
+  hosts: readonly SimulatedHost[],
+  inFlight: number,
+): Promise<Rate> {
+  return await withLinks(hosts, inFlight, async (link) => {
+    await measureRate(hosts, inFlight, (host) => confirm(host, link()));
+    const prepared = await Promise.all(hosts.map(prepareRenewal));
+    return await measureRate(prepared, inFlight, (renewal) => renew(renewal, link()));
+  });
+}

@@ -1,0 +1,100 @@
+import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+
+/** The built program: what is measured is what is deployed. */
+export const program = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
+
+/** Processes that hold keys refuse to start with some of these. */
+export const environment = { ...process.env, NODE_EXTRA_CA_CERTS: '', NODE_OPTIONS: '' };
+
+/** An authority in a process of its own. */
+export interface MeasuredAuthority {
+  readonly directory: string;
+  readonly administration: string;
+  /** How long it took from start to the first answer. */
+  readonly startMs: number;
+  rssMiB(): number;
+  stop(): Promise<void>;
+  /** The same one again, after `stop`. */
+  restart(): Promise<MeasuredAuthority>;
+}
+
+/** Makes an authority and starts it. `storeUrl` absent: SQLite in its state directory. */
+export async function startAuthority(storeUrl?: string): Promise<MeasuredAuthority> {
+  const directory = mkdtempSync(join(tmpdir(), 'sidekey-bench-authority-'));
+  const config = join(directory, 'authority.yaml');
+  writeFileSync(
+    config,
+    `authority:
+  trustDomain: bench.example
+  listen: 127.0.0.1:${String(await unusedPort())}
+${storeUrl === undefined ? '' : `  store: "${storeUrl}"\n`}  limits: { handshakesPerSecondPerSource: 100000, connectionsPerSource: 16384 }
+log: { level: warn }
+`,
+  );
+  sidekey(['authority', 'init', '--config', config]);
+  return await start(directory, config);
+}
+
+/** Runs one command to its end and answers what it printed. */
+export function sidekey(argv: readonly string[]): string {
+  return execFileSync(process.execPath, [program, ...argv], {
+    encoding: 'utf8',
+    env: environment,
+    stdio: ['ignore', 'pipe', 'ignore'],
+    maxBuffer: 64 * 1024 * 1024,
+  });
+}
+
+async function start(directory: string, config: string): Promise<MeasuredAuthority> {
+  const began = performance.now();
+  const child: ChildProcess = spawn(process.execPath, [program, 'sidecar', '--config', config], {
+    stdio: ['ignore', 'ignore', 'inherit'],
+    env: environment,
+  });
+  const administration = join(directory, 'authority.sock');
+  while (!existsSync(administration)) {
+    if (child.exitCode !== null) throw new Error('the authority did not start');
+    await delay(5);
+  }
+  const startMs = performance.now() - began;
+  const stop = async (): Promise<void> => {
+    if (child.exitCode !== null) return;
+    const ended = once(child, 'exit');
+    child.kill('SIGTERM');
+    await ended;
+  };
+  return {
+    directory,
+    administration: `unix:${administration}`,
+    startMs,
+    rssMiB: () => {
+      const status = readFileSync(`/proc/${String(child.pid)}/status`, 'utf8');
+      return Number(/^VmRSS:\s+(\d+)/mu.exec(status)?.[1]) / 1024;
+    },
+    stop,
+    restart: async () => {
+      await stop();
+      return await start(directory, config);
+    },
+  };
+}
+
+export function removeAuthority({ directory }: MeasuredAuthority): void {
+  rmSync(directory, { recursive: true, force: true });
+}
+
+async function unusedPort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}
