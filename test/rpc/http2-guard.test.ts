@@ -3,7 +3,6 @@ import { expect } from 'chai';
 import { once } from 'node:events';
 import { type ClientHttp2Session, connect, constants, type IncomingHttpHeaders } from 'node:http2';
 import { setImmediate } from 'node:timers/promises';
-import { promisify } from 'node:util';
 import { gzipSync } from 'node:zlib';
 import { RpcServer } from '../../src/rpc/server.ts';
 
@@ -77,9 +76,22 @@ describe('guardHttp2', () => {
     return all;
   }
 
-  const ping = (): Promise<unknown> => promisify(session.ping.bind(session))(Buffer.alloc(8));
-  const settings = (): Promise<unknown> =>
-    promisify(session.settings.bind(session))({ initialWindowSize: 70_000 });
+  /** One frame and its acknowledgement. */
+  const acknowledged = (send: (done: (error: Error | null) => void) => void): Promise<void> =>
+    new Promise((resolve, reject) => {
+      send((error) => {
+        if (error === null) resolve();
+        else reject(error);
+      });
+    });
+  const ping = (): Promise<void> =>
+    acknowledged((done) => {
+      session.ping(Buffer.alloc(8), done);
+    });
+  const settings = (): Promise<void> =>
+    acknowledged((done) => {
+      session.settings({ initialWindowSize: 70_000 }, done);
+    });
 
   for (const [name, send] of [
     ['PING', ping],

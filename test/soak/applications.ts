@@ -85,7 +85,7 @@ async function failure(offload: library.Offload, port: number, number: number): 
   socket.on('error', () => undefined);
   socket.resume();
   await once(socket, 'connect');
-  socket.end(badBeginnings[(number % 4) - 1]);
+  socket.end(badBeginnings[(number % 4) - 1] ?? '');
   await new Promise((resolve) => socket.once('close', resolve));
 }
 
