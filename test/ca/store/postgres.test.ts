@@ -140,7 +140,11 @@ describe('parsePostgresUrl', () => {
     { url: 'postgres://a@localhost/b', ssl: false, plaintext: false },
     { url: 'postgres://a@127.0.0.1:5433/b', ssl: false, plaintext: false },
     { url: 'postgres://a@[::1]/b', ssl: false, plaintext: false },
-    { url: 'postgres://a@localhost/b?host=/run/postgresql&port=5433', ssl: false, plaintext: false },
+    {
+      url: 'postgres://a@localhost/b?host=/run/postgresql&port=5433',
+      ssl: false,
+      plaintext: false,
+    },
     { url: 'postgres://a@db.example.org/b', ssl: true, plaintext: false },
     { url: 'postgres://a@10.0.0.1/b', ssl: true, plaintext: false },
     { url: 'postgres://a@localhost/b?sslmode=verify-full', ssl: true, plaintext: false },

@@ -43,6 +43,18 @@ describe('SQLite store', () => {
     expect(readFileSync(path)[18]).to.equal(2);
   });
 
+  it('leaves all that was written in the one file when it is closed', async () => {
+    const store = await place.initialise();
+    await note(store, 'a');
+    expect(await notes(store)).to.deep.equal(['a']);
+    expect(await store.snapshot((queries) => readMeta(queries))).to.have.property('epoch');
+    await store.close();
+    expect(statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0).to.equal(0);
+    const file = new DatabaseSync(path, { readOnly: true });
+    expect(file.prepare('select subject from audit').all()).to.have.length(1);
+    file.close();
+  });
+
   it('belongs to one process at a time', async () => {
     const store = await place.initialise();
     expect((await rejection(place.open())).message).to.match(/another process is using/);

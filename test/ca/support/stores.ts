@@ -1,10 +1,11 @@
 import { randomBytes } from 'node:crypto';
-import { copyFileSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { initialiseStore, openStore } from '../../../src/ca/store/open.ts';
 import type { StoreOptions } from '../../../src/ca/store/options.ts';
+import { replaceDatabaseFile } from '../../../src/ca/store/sqlite/files.ts';
 import type { Store } from '../../../src/ca/store/store.ts';
 import { startPostgres } from '../../support/postgres.ts';
 
@@ -104,7 +105,7 @@ export function sqlitePlace(): OwnedPlace {
       await store.backup(copy);
       return {
         restore: () => {
-          copyFileSync(copy, path);
+          replaceDatabaseFile(path, copy);
           return Promise.resolve();
         },
       };

@@ -27,6 +27,9 @@ port.on('message', (request: WriterRequest) => {
         });
         break;
       case 'close':
+        // Statements keep a closed connection alive until they are collected, and with it the log of
+        // changes, which would spoil a backup that is copied in the place of the file.
+        if (readOnly !== true) database.exec('pragma wal_checkpoint(truncate)');
         database.close();
         answer({ type: 'done', id: request.id, rows: [] });
         port.close();
