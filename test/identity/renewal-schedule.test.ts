@@ -37,7 +37,7 @@ describe('the moment to renew', () => {
 describe('the moment to try again', () => {
   const at = (
     hours: number,
-    change: Partial<typeof failures> & { retryAfterMs?: number } = {},
+    change: Partial<Omit<typeof failures, 'retryAfterMs'>> & { retryAfterMs?: number } = {},
     random = 1,
   ) => {
     const now = new Date(hours * hour);

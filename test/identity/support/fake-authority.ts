@@ -14,6 +14,7 @@ import { generateKeyPair } from '../../../src/crypto/key-generation.ts';
 import { hash } from '../../../src/crypto/hash.ts';
 import { signSync, verifySignature } from '../../../src/crypto/signatures.ts';
 import {
+  type CertificateAuthorityServiceServer,
   CertificateAuthorityServiceService,
   type ConfirmRequest,
   type EnrollRequest,
@@ -276,7 +277,7 @@ export class FakeAuthority {
 
   #serve(duplex: Duplex): Server {
     const server = new Server();
-    server.addService(CertificateAuthorityServiceService, {
+    const service: CertificateAuthorityServiceServer = {
       enroll: (call, callback) => {
         this.#answer('enroll', duplex, callback, () => this.#enroll(call.request));
       },
@@ -305,7 +306,8 @@ export class FakeAuthority {
           stream.end();
         });
       },
-    });
+    };
+    server.addService(CertificateAuthorityServiceService, service);
     return server;
   }
 
