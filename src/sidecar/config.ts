@@ -119,15 +119,40 @@ export function parseSidecarConfig(text: string, file: string): SidecarConfig {
   const source = readYaml(text, file);
   if (source.problems.length > 0) throw new ConfigurationError(source.problems);
   const parsed = configSchema.safeParse(source.value);
-  if (!parsed.success) {
-    throw new ConfigurationError(parsed.error.issues.flatMap((issue) => describe(issue, source)));
-  }
-  const problems = contradictions(parsed.data, source);
-  if (problems.length > 0) throw new ConfigurationError(problems);
+  const problems = parsed.success
+    ? contradictions(parsed.data, source)
+    : [
+        ...parsed.error.issues.flatMap((issue) => describe(issue, source)),
+        ...behindUnknownKeys(source, parsed.error.issues),
+      ];
+  if (!parsed.success || problems.length > 0) throw new ConfigurationError(problems);
   return build(parsed.data, file);
 }
 
 type RawIdentity = RawConfig['identities'][string];
+
+/** Keys nobody knows must not hide what is wrong with the others: looks again without them. */
+function behindUnknownKeys(
+  source: YamlSource,
+  issues: readonly z.core.$ZodIssue[],
+): readonly string[] {
+  const value = structuredClone(source.value);
+  for (const issue of issues) {
+    if (issue.code !== 'unrecognized_keys') return [];
+    const holder = issue.path.reduce<unknown>(
+      (inner, key) => (isMap(inner) ? inner[String(key)] : undefined),
+      value,
+    );
+    if (!isMap(holder)) return [];
+    for (const key of issue.keys) Reflect.deleteProperty(holder, key);
+  }
+  const parsed = configSchema.safeParse(value);
+  return parsed.success ? contradictions(parsed.data, source) : [];
+}
+
+function isMap(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null;
+}
 
 function build(raw: RawConfig, file: string): SidecarConfig {
   const path = (relative: string): string => resolve(dirname(file), relative);

@@ -192,10 +192,10 @@ describe('commands of the built package', function () {
     const good = await sidekey(['sidecar', '--check', '--config', join(directory, 'sidecar.yaml')]);
     expect(good.code, good.err).to.equal(0);
     const file = join(directory, 'bad.yaml');
-    await writeFile(file, 'listen: []\nnonsense: 1\nidentities: {}\ntrust: {}\n');
+    await writeFile(file, 'listen: []\nnonsense: 1\nidentities: {}\n');
     const bad = await sidekey(['sidecar', '--check', '--config', file]);
     expect(bad.code).to.equal(1);
-    for (const setting of ['listen', 'nonsense', 'identities', 'trust']) {
+    for (const setting of ['listen', 'nonsense', 'identities']) {
       expect(bad.err).to.contain(setting);
     }
   });
