@@ -131,7 +131,7 @@ describe('CRLs and OCSP over HTTP, judged by OpenSSL', () => {
       authority.clock.ms += 60_000;
       await crls.publish();
       const at = ['-attime', String(Math.floor(authority.clock.ms / 1000))];
-      const flags = ['-crl_check_all', '-use_deltas', ...at];
+      const flags = ['-crl_check_all', '-extended_crl', '-use_deltas', ...at];
       const { status, output } = await verify(spared.certificate, ...flags);
       if (status !== 0) throw new Error(output);
       const inComplete = await verify(early.certificate, '-crl_check', ...at);
