@@ -5,6 +5,7 @@ import path from 'node:path';
 import type { Fixture } from '../interop/fixture.ts';
 import { Daemon } from '../interop/processes.ts';
 import { builtCommand } from '../interop/sides/sidekey.ts';
+import { adminAddress } from '../soak/metrics.ts';
 import { patience } from './patience.ts';
 
 export interface SidecarSetup {
@@ -70,6 +71,8 @@ ${setup.settings ?? timeouts}`,
       ...[builtCommand, 'sidecar', '--config', this.configuration],
     ];
     this.#daemon = await Daemon.printing(/"sidecar started"/, command, args);
+    // What it says later may be so much that this is forgotten.
+    if (/"admin":"/.test(this.#daemon.output)) adminAddress(this.#daemon);
   }
 
   /** Starts it with its log going to a disk that is full; nobody hears whether it serves. */

@@ -5,9 +5,7 @@ import type { RunningSidecar } from '../interop/sides/sidekey.ts';
 export type Metrics = ReadonlyMap<string, number>;
 
 export async function readMetrics(sidecar: RunningSidecar): Promise<Metrics> {
-  const address = /"admin":"([^"]+)"/.exec(sidecar.daemon.output)?.[1];
-  if (address === undefined) throw new Error('the sidecar names no admin address');
-  const response = await fetch(`http://${address}/metrics`);
+  const response = await fetch(`http://${adminAddress(sidecar.daemon)}/metrics`);
   if (!response.ok) throw new Error(`/metrics answers ${String(response.status)}`);
   const lines = (await response.text()).split('\n').filter((line) => /^\w/.test(line));
   return new Map(
@@ -17,6 +15,16 @@ export async function readMetrics(sidecar: RunningSidecar): Promise<Metrics> {
     }),
   );
 }
+
+/** Where a sidecar said it would answer; asked once it serves, since only its last words are kept. */
+export function adminAddress(daemon: RunningSidecar['daemon']): string {
+  const known = addresses.get(daemon) ?? /"admin":"([^"]+)"/.exec(daemon.output)?.[1];
+  if (known === undefined) throw new Error('the sidecar names no admin address');
+  addresses.set(daemon, known);
+  return known;
+}
+
+const addresses = new WeakMap<RunningSidecar['daemon'], string>();
 
 /** Resident memory of a process in bytes, as Linux counts it. */
 export async function residentBytes(pid: number): Promise<number> {
