@@ -72,7 +72,7 @@ ${setup.settings ?? timeouts}`,
     ];
     this.#daemon = await Daemon.printing(/"sidecar started"/, command, args);
     // What it says later may be so much that this is forgotten.
-    if (/"admin":"/.test(this.#daemon.output)) adminAddress(this.#daemon);
+    if (this.#daemon.output.includes('"admin":"')) adminAddress(this.#daemon);
   }
 
   /** Starts it with its log going to a disk that is full; nobody hears whether it serves. */
