@@ -1,0 +1,17 @@
+/** What an agent takes of a manager, and a manager of an agent. Sizes in bytes; inflated sizes count after gzip. */
+export const requestLimits = {
+  maxWireBytes: 1024 * 1024,
+  maxInflatedBytes: 8 * 1024 * 1024,
+  maxConcurrent: 8,
+  timeoutMs: 30_000,
+} as const;
+
+export const responseLimits = {
+  maxWireBytes: 4 * 1024 * 1024,
+  maxInflatedBytes: 32 * 1024 * 1024,
+  maxHeaderBytes: 16 * 1024,
+  timeoutMs: 30_000,
+} as const;
+
+/** A body may not inflate to more than this many times its size, once it is past the first 64 KiB. */
+export const maxInflationRatio = 100;
