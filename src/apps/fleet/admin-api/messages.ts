@@ -3,7 +3,7 @@ import { connectionModes } from '../agent-api/connection.ts';
 import { configurationState, event, heartbeat, operationStates } from '../agent-api/messages.ts';
 
 /**
- * What administrators say to a manager and hear of it: JSON over its unix socket, or over HTTPS with a certificate of
+ * What administrators say to a manager and hear of it (`routes.ts`): JSON over its unix socket, or over HTTPS with a certificate of
  * role `operator`. Errors are `errorBody` of the agent's API.
  */
 
@@ -148,10 +148,39 @@ export const jobTarget = z.object({
   exitCode: z.int().optional(),
   output: text(65_536),
 });
+export const targetsQuery = z.strictObject({
+  after: agentKey.optional(),
+  limit: z.coerce.number().int().min(1).max(10_000).default(1000),
+});
 export const jobTargets = z.object({ targets: z.array(jobTarget), next: agentKey.optional() });
 
 /** `GET /v1/agents/ID/events?after=&limit=`: what was pulled of the agent so far. */
 export const storedEvents = z.object({ events: z.array(event).max(1000), head: count });
+
+/** Of lists with numbers: what comes after this one. */
+export const pageQuery = z.strictObject({
+  after: z.coerce.number().int().min(0).default(0),
+  limit: z.coerce.number().int().min(1).max(1000).default(100),
+});
+
+/** `GET /v1/jobs`: the last hundred. */
+export const jobsList = z.object({ jobs: z.array(job).max(100) });
+
+/** Who changed what, when, and how it ended. */
+export const auditPage = z.object({
+  entries: z
+    .array(
+      z.object({
+        seq: z.int().min(1),
+        at: moment,
+        actor: text(512),
+        action: text(64),
+        subject: text(512),
+        details: text(4096),
+      }),
+    )
+    .max(1000),
+});
 
 /** `GET /v1/agents/ID/history`: its last heartbeats, oldest first. */
 export const history = z.object({
