@@ -12,6 +12,7 @@ import {
   type CommonConnectionOptions,
   keyingMaterial,
   peerName,
+  pinnedPublicKeys,
   refuseForeignOptions,
 } from './connection-options.ts';
 import { asError } from './errors.ts';
@@ -41,7 +42,10 @@ export type TcpOptions = Pick<TcpNetConnectOpts, (typeof tcpOptionNames)[number]
 export interface ClientOptions extends CommonConnectionOptions {
   /** Name the peer's certificate must be for, and SNI. Default: `host`. */
   readonly servername?: string | undefined;
-  /** SPIFFE IDs or DNS names of which the peer must prove one, instead of `servername`. */
+  /**
+   * SPIFFE IDs or DNS names of which the peer must prove one, instead of `servername`. A SPIFFE ID may
+   * end in `/*`, which stands for any one segment: `spiffe://example.org/manager/*`.
+   */
   readonly targetIdentities?: readonly string[] | undefined;
   /** Name of an identity in the sidecar's configuration. Absent: the sidecar's default. */
   readonly identity?: string | undefined;
@@ -81,6 +85,8 @@ export function clientOptionsOf(options: ClientOptions): ClientOptions {
     anonymous,
     checkServerIdentity,
     ALPNProtocols,
+    requireApplicationProtocol,
+    pinnedPublicKeys: pins,
     keyingMaterial: material,
     handshakeTimeout,
     allowHalfOpen,
@@ -93,6 +99,8 @@ export function clientOptionsOf(options: ClientOptions): ClientOptions {
     anonymous,
     checkServerIdentity,
     ALPNProtocols,
+    requireApplicationProtocol,
+    pinnedPublicKeys: pins,
     keyingMaterial: material,
     handshakeTimeout,
     allowHalfOpen,
@@ -118,6 +126,8 @@ export function clientHandshake(
     identity: options.identity ?? settings.identity,
     anonymous: options.anonymous ?? false,
     keyingMaterial: keyingMaterial(options.keyingMaterial),
+    pinnedPublicKeys: pinnedPublicKeys(options.pinnedPublicKeys),
+    requireApplicationProtocol: options.requireApplicationProtocol ?? false,
   };
   const handshake = {
     start,

@@ -1,9 +1,18 @@
+import { requirePeerPattern } from './peer-pattern.ts';
+import { parsePublicKeyHash } from './public-key-hash.ts';
 import type { KeyingMaterialRequest, PeerName } from './session.ts';
 
 /** What clients and servers may both be told about a connection. */
 export interface CommonConnectionOptions {
   /** ALPN names, most preferred first. */
   readonly ALPNProtocols?: readonly (string | Uint8Array)[] | Uint8Array | undefined;
+  /** Fail the handshake unless one of `ALPNProtocols` is agreed on. Default: as the sidecar has it. */
+  readonly requireApplicationProtocol?: boolean | undefined;
+  /**
+   * Hashes of public keys, `sha256:` and hexadecimal: the peer has to show a self-signed certificate for
+   * one of them, instead of a chain and a name. The sidecar must allow it: permission `pinnedPeers`.
+   */
+  readonly pinnedPublicKeys?: readonly string[] | undefined;
   /** Secrets `exportKeyingMaterial` will be asked for. */
   readonly keyingMaterial?: readonly KeyingMaterialRequest[] | undefined;
   /** Milliseconds from the TCP connection to the secure one. */
@@ -28,11 +37,19 @@ export function applicationProtocols(
   });
 }
 
-/** `spiffe://…` or a DNS name. */
+/** The hashes of option `pinnedPublicKeys`; none: there is no such option. */
+export function pinnedPublicKeys(
+  option: CommonConnectionOptions['pinnedPublicKeys'],
+): readonly Uint8Array[] {
+  if (option?.length === 0) throw new TypeError('pinnedPublicKeys is empty: no peer would do');
+  return (option ?? []).map(parsePublicKeyHash);
+}
+
+/** `spiffe://…`, also with `/*` as its last segment, or a DNS name. */
 export function peerName(text: string): PeerName {
   if (text === '') throw new TypeError('target identity is empty');
   return text.startsWith('spiffe://')
-    ? { type: 'spiffe', id: text }
+    ? { type: 'spiffe', id: requirePeerPattern(text) }
     : { type: 'hostname', name: text };
 }
 

@@ -26,7 +26,11 @@ export class OffloadHttpsAgent extends Agent {
 
   /** Connections made for different peers or in different names are never shared. */
   override getName(options?: RequestOptions & ClientOptions): string {
-    const { identity, anonymous, targetIdentities } = { ...options, ...this.#client };
-    return `${super.getName(options)}:${JSON.stringify([identity, anonymous, targetIdentities])}`;
+    const { identity, anonymous, targetIdentities, pinnedPublicKeys } = {
+      ...options,
+      ...this.#client,
+    };
+    const peer = [identity, anonymous, targetIdentities, pinnedPublicKeys];
+    return `${super.getName(options)}:${JSON.stringify(peer)}`;
   }
 }

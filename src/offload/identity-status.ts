@@ -5,6 +5,7 @@ import {
 } from '../gen/sidekey/v1/workload.ts';
 import { unary, type UnaryMethod } from '../rpc/client/unary.ts';
 import type { GrpcChannel } from './grpc-channel.ts';
+import { formatPublicKeyHash, type PublicKeyHash } from './public-key-hash.ts';
 
 /** An identity of the sidecar that we may use. */
 export interface IdentityStatus {
@@ -19,10 +20,39 @@ export interface IdentityStatus {
   readonly keyType: string;
   /** SHA-256 of the leaf. */
   readonly fingerprint: Uint8Array;
+  /** By which peers may pin it. Absent: it has no certificate. */
+  readonly publicKeyHash: PublicKeyHash | undefined;
   readonly notBefore: Date | undefined;
   readonly notAfter: Date | undefined;
   /** DER, leaf first. */
   readonly certificates: readonly Uint8Array[];
+  /** Absent: it is not enrolled with an authority. */
+  readonly enrolment: EnrolmentStatus | undefined;
+  /** Absent: it is no bootstrap identity. */
+  readonly bootstrap: BootstrapStatus | undefined;
+}
+
+/** Of an identity enrolled with an authority, or waiting for it. */
+export interface EnrolmentStatus {
+  /** `waiting for a bundle`, `enrolling`, `enrolled`, `expired` or `revoked`. */
+  readonly state: string;
+  readonly renewAt: Date | undefined;
+  /** When the authority was heard of last. */
+  readonly trustReceivedAt: Date | undefined;
+}
+
+/** Of an identity with a certificate of its own making. */
+export interface BootstrapStatus {
+  /** Name of the identity whose enrolment ends it. */
+  readonly until: string;
+  /** That one has enrolled: this one is refused, and its key is destroyed. */
+  readonly closed: boolean;
+}
+
+/** How a call is made. */
+export interface CallSettings {
+  readonly metadata: Readonly<Record<string, string>>;
+  readonly signal: AbortSignal | undefined;
 }
 
 export interface IdentityList {
@@ -34,10 +64,17 @@ export interface IdentityList {
 /** Asks the sidecar. Rejects with a socket's error or a `GrpcStatusError`. */
 export async function listIdentities(
   channel: GrpcChannel,
-  token: string | undefined,
+  { metadata, signal }: CallSettings,
 ): Promise<IdentityList> {
-  const metadata = token === undefined ? {} : { authorization: `Bearer ${token}` };
-  const { identities, trustGeneration } = await unary(channel, listMethod, {}, { metadata });
+  const options = { metadata, ...(signal === undefined ? {} : { signal }) };
+  return identityListOf(await unary(channel, listMethod, {}, options));
+}
+
+/** The same in our words. */
+export function identityListOf({
+  identities,
+  trustGeneration,
+}: ListIdentitiesResponse): IdentityList {
   return { identities: identities.map(status), trustGeneration };
 }
 
@@ -54,6 +91,10 @@ function status(wire: WireIdentityStatus): IdentityStatus {
     notBefore: wire.notBefore,
     notAfter: wire.notAfter,
     certificates: wire.certificates,
+    publicKeyHash:
+      wire.publicKeyHash.length === 0 ? undefined : formatPublicKeyHash(wire.publicKeyHash),
+    enrolment: wire.enrolment,
+    bootstrap: wire.bootstrap,
   };
 }
 

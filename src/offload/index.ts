@@ -17,7 +17,21 @@ export {
   type OffloadErrorDetails,
   type OffloadPhase,
 } from './errors.ts';
-export type { IdentityList, IdentityStatus } from './identity-status.ts';
+export type {
+  BootstrapStatus,
+  EnrolmentStatus,
+  IdentityList,
+  IdentityStatus,
+} from './identity-status.ts';
+export type { Enrolment } from './identity-upkeep.ts';
+export type { PublicKeyHash } from './public-key-hash.ts';
+export { parseSidekeyId, type SidekeyId, type SidekeyRole } from './sidekey-id.ts';
+export type {
+  EnrollOptions,
+  IdentityChoice,
+  Workload,
+  WorkloadCallOptions,
+} from './workload-client.ts';
 export { type HttpsAgentOptions, OffloadHttpsAgent } from './https-agent.ts';
 export type { HttpServerOptions } from './http-server.ts';
 export type { Http2ConnectOptions, Http2RequestListener, Http2ServerOptions } from './http2.ts';

@@ -15,18 +15,19 @@ import {
 } from './http2.ts';
 import { createHttpServer, type HttpServerOptions } from './http-server.ts';
 import { OffloadHttpsAgent, type HttpsAgentOptions } from './https-agent.ts';
-import { type IdentityList, listIdentities } from './identity-status.ts';
+import type { IdentityList } from './identity-status.ts';
 import { LivePeers } from './live-peers.ts';
 import type { OffloadSocket } from './offload-socket.ts';
 import { RevocationWatch } from './revocation-watch.ts';
 import { OffloadServer, type ServerOptions } from './server.ts';
 import { type OffloadOptions, type OffloadSettings, resolveSettings } from './settings.ts';
-import { SidecarHandshaker, sidecarProblem } from './sidecar-handshaker.ts';
+import { SidecarHandshaker } from './sidecar-handshaker.ts';
 import {
   createUndiciConnector,
   type UndiciConnector,
   type UndiciConnectorOptions,
 } from './undici-connector.ts';
+import { Workload } from './workload-client.ts';
 import { wrap, type WrapOptions } from './wrap.ts';
 
 /**
@@ -40,6 +41,8 @@ export function createOffload(options: OffloadOptions = {}): Offload {
 }
 
 export class Offload {
+  /** Our identities: how they are, and their upkeep. */
+  readonly workload: Workload;
   readonly #settings: OffloadSettings;
   readonly #channel: GrpcChannel;
   readonly #handshaker: SidecarHandshaker;
@@ -52,6 +55,7 @@ export class Offload {
     const livePeers = new LivePeers();
     this.#handshaker = new SidecarHandshaker(this.#channel, settings.token, settings, livePeers);
     this.#revocations = new RevocationWatch(this.#channel, settings.token, livePeers);
+    this.workload = new Workload(this.#channel, settings.token);
   }
 
   /** As `tls.connect`; `onSecure` is called on `secureConnect`. */
@@ -96,21 +100,9 @@ export class Offload {
     return createUndiciConnector(options, (connection) => this.connect(connection));
   }
 
-  /** Status of the identities we may use. */
-  async listIdentities(): Promise<IdentityList> {
-    try {
-      const token = await this.#settings.token.current();
-      try {
-        return await listIdentities(this.#channel, token);
-      } catch (error) {
-        const refused =
-          error instanceof GrpcStatusError && error.code === GrpcStatus.unauthenticated;
-        if (!refused || !(await this.#settings.token.renew(token))) throw error;
-        return await listIdentities(this.#channel, await this.#settings.token.current());
-      }
-    } catch (error) {
-      throw sidecarProblem(error);
-    }
+  /** As {@link Workload.listIdentities}. */
+  listIdentities(): Promise<IdentityList> {
+    return this.workload.listIdentities();
   }
 
   /**

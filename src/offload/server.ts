@@ -3,10 +3,12 @@ import {
   applicationProtocols,
   type CommonConnectionOptions,
   keyingMaterial,
+  pinnedPublicKeys,
   refuseForeignOptions,
 } from './connection-options.ts';
 import type { Handshaker } from './handshaker.ts';
 import { OffloadSocket } from './offload-socket.ts';
+import { requirePeerPattern } from './peer-pattern.ts';
 import { type OffloadSettings, positive } from './settings.ts';
 import type { ServerStart } from './sidecar-messages.ts';
 
@@ -21,6 +23,12 @@ export interface ServerHandshakeOptions extends CommonConnectionOptions {
    * Absent: what the policy says.
    */
   readonly clientAuth?: 'none' | 'request' | 'require' | undefined;
+  /**
+   * Clients that may connect, by SPIFFE ID; one may end in `/*`, which stands for any one segment:
+   * `spiffe://example.org/manager/*`. Others are refused in the handshake. Absent: all the sidecar
+   * trusts.
+   */
+  readonly allowedPeers?: readonly string[] | undefined;
   /** As for `tls.createServer`: true is `clientAuth: 'require'`, false is `'none'`. */
   readonly requestCert?: boolean | undefined;
 }
@@ -97,7 +105,10 @@ export function serverHandshake(options: ServerHandshakeOptions, settings: Offlo
     applicationProtocols: applicationProtocols(options.ALPNProtocols),
     identities: options.identities ?? (identity === undefined ? [] : [identity]),
     clientAuth: clientAuth(options),
+    allowedPeers: allowedPeers(options.allowedPeers),
     keyingMaterial: keyingMaterial(options.keyingMaterial),
+    pinnedPublicKeys: pinnedPublicKeys(options.pinnedPublicKeys),
+    requireApplicationProtocol: options.requireApplicationProtocol ?? false,
   };
   return {
     start,
@@ -127,9 +138,17 @@ function clientAuth(options: ServerHandshakeOptions): ServerStart['clientAuth'] 
   return requestCert ? 'require' : 'none';
 }
 
+function allowedPeers(option: ServerHandshakeOptions['allowedPeers']): readonly string[] {
+  if (option?.length === 0) throw new TypeError('allowedPeers is empty: no peer would do');
+  return (option ?? []).map(requirePeerPattern);
+}
+
 const handshakeOptions = new Set<string>(
   Object.keys({
     ALPNProtocols: true,
+    requireApplicationProtocol: true,
+    pinnedPublicKeys: true,
+    allowedPeers: true,
     keyingMaterial: true,
     handshakeTimeout: true,
     allowHalfOpen: true,

@@ -1,5 +1,7 @@
 import { cipherSuiteByCode, cipherSuites, type CipherSuite } from '../tls/cipher-suites.ts';
 import { OffloadError, OffloadErrorCode } from './errors.ts';
+import { isMeant } from './peer-pattern.ts';
+import { isOneOfKeys } from './public-key-hash.ts';
 
 /** A name a certificate proves. */
 export type PeerName =
@@ -53,6 +55,8 @@ export interface UncheckedSession {
   readonly cipherSuiteCode: number;
   readonly aead: CipherSuite['aead'] | undefined;
   readonly peerFingerprint: Uint8Array;
+  /** Hash of the public key for which alone the peer was accepted. */
+  readonly pinnedPeer: Uint8Array | undefined;
 }
 
 /** What a result has to agree with. */
@@ -61,6 +65,10 @@ export interface SessionExpectation {
   readonly clientAuth: 'none' | 'request' | 'require' | undefined;
   readonly applicationProtocols: readonly string[];
   readonly keyingMaterial: readonly KeyingMaterialRequest[];
+  readonly pinnedPublicKeys?: readonly Uint8Array[];
+  /** Of servers. */
+  readonly allowedPeers?: readonly string[];
+  readonly requireApplicationProtocol?: boolean;
 }
 
 /**
@@ -99,8 +107,30 @@ export function checkSession(
   const peerProved = wire.peerFingerprint.length > 0 || session.peerCertificates.length > 0;
   const peerMustProve = expected.role === 'client' || expected.clientAuth === 'require';
   if (peerMustProve && !peerProved) throw refuse('a peer without a certificate');
+  checkPeer(wire, expected, refuse);
+  // A sidecar of before these wishes does not know them, and must not seem to have granted them.
+  if (expected.requireApplicationProtocol === true && applicationProtocol === undefined) {
+    throw refuse('no application protocol, though one is required');
+  }
   checkKeyingMaterial(session.keyingMaterial, expected, refuse);
   return { ...session, cipherSuite, handshakeId };
+}
+
+function checkPeer(
+  { session, pinnedPeer }: UncheckedSession,
+  { pinnedPublicKeys = [], allowedPeers = [] }: SessionExpectation,
+  refuse: (message: string) => OffloadError,
+): void {
+  if (pinnedPublicKeys.length > 0) {
+    if (pinnedPeer === undefined || !isOneOfKeys(pinnedPeer, pinnedPublicKeys)) {
+      throw refuse('a peer whose key is not pinned');
+    }
+  } else if (pinnedPeer !== undefined) {
+    throw refuse('a peer accepted for its key, though none was pinned');
+  }
+  if (allowedPeers.length > 0 && !isMeant(session.peerIdentity, allowedPeers)) {
+    throw refuse('a peer that is not allowed');
+  }
 }
 
 function suiteOf(wire: UncheckedSession): CipherSuite | undefined {

@@ -66,6 +66,8 @@ function clientStart(start: ClientStart) {
     keyingMaterial: start.keyingMaterial.map(keyingMaterialRequest),
     identityName: start.identity ?? '',
     anonymous: start.anonymous,
+    pinnedPublicKeys: (start.pinnedPublicKeys ?? []).map(asBuffer),
+    requireApplicationProtocol: start.requireApplicationProtocol ?? false,
   };
 }
 
@@ -81,6 +83,9 @@ function serverStart(start: ServerStart, bytes: Uint8Array) {
     identityNames: [...start.identities],
     clientAuth:
       start.clientAuth === undefined ? ClientAuth.UNSPECIFIED : clientAuth[start.clientAuth],
+    pinnedPublicKeys: (start.pinnedPublicKeys ?? []).map(asBuffer),
+    allowedPeers: [...(start.allowedPeers ?? [])],
+    requireApplicationProtocol: start.requireApplicationProtocol ?? false,
   };
 }
 
@@ -124,6 +129,7 @@ function uncheckedSession(result: SessionResult): UncheckedSession {
     cipherSuiteCode: result.cipherSuite,
     aead: state === undefined ? undefined : aeads.get(state.tlsCiphersuite),
     peerFingerprint: result.peerCertFingerprint,
+    pinnedPeer: result.peerPinned ? result.peerPublicKeyHash : undefined,
     session: {
       read: {
         key: state?.inKey ?? noBytes,

@@ -14,6 +14,9 @@ export interface ClientStart {
   /** Show no certificate even if asked. */
   readonly anonymous: boolean;
   readonly keyingMaterial: readonly KeyingMaterialRequest[];
+  /** SHA-256 each; absent or empty: chain and name decide. */
+  readonly pinnedPublicKeys?: readonly Uint8Array[];
+  readonly requireApplicationProtocol?: boolean;
 }
 
 export interface ServerStart {
@@ -21,7 +24,12 @@ export interface ServerStart {
   readonly applicationProtocols: readonly string[];
   readonly identities: readonly string[];
   readonly clientAuth: 'none' | 'request' | 'require' | undefined;
+  /** SPIFFE IDs and patterns; absent or empty: all. */
+  readonly allowedPeers?: readonly string[];
   readonly keyingMaterial: readonly KeyingMaterialRequest[];
+  /** SHA-256 each; absent or empty: the chain decides. */
+  readonly pinnedPublicKeys?: readonly Uint8Array[];
+  readonly requireApplicationProtocol?: boolean;
 }
 
 export type SidecarRequest =

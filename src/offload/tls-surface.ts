@@ -5,6 +5,7 @@ import { equal } from '../bytes/bytes.ts';
 import { NamedGroup } from '../tls/registries.ts';
 import { legacyCertificate, x509 } from './certificate-view.ts';
 import { OffloadError, OffloadErrorCode } from './errors.ts';
+import { type PublicKeyHash, publicKeyHashOf } from './public-key-hash.ts';
 import type { KeyingMaterialRequest, Session } from './session.ts';
 import { SocketSurface } from './socket-surface.ts';
 
@@ -48,6 +49,14 @@ export abstract class TlsSurface extends SocketSurface {
   /** SPIFFE ID, or else the DNS name, that the peer proved. */
   get peerIdentity(): string | undefined {
     return this.session?.peerIdentity;
+  }
+
+  /**
+   * Hash of the peer's public key, `sha256:` and hexadecimal; absent: it showed no certificate. For a
+   * peer of `pinnedPublicKeys` this is all that is known of it.
+   */
+  get peerPublicKeyHash(): PublicKeyHash | undefined {
+    return publicKeyHashOf(this.peerCertificateChain);
   }
 
   /** What was proved to the peer. */

@@ -62,6 +62,10 @@ export interface SessionOutcome {
   readonly peerIdentity: ProvableName | undefined;
   readonly localIdentity: ProvableName | undefined;
   readonly peerFingerprint: Uint8Array | undefined;
+  /** SHA-256 of the peer's public key (SubjectPublicKeyInfo). */
+  readonly peerPublicKeyHash: Uint8Array | undefined;
+  /** Accepted for its key alone. */
+  readonly peerPinned: boolean;
   readonly localFingerprint: Uint8Array | undefined;
 }
 
@@ -156,6 +160,8 @@ export class OffloadedHandshake {
       peerIdentity: this.#peer?.identity,
       localIdentity: local === undefined ? undefined : provableName(local),
       peerFingerprint: this.#peer?.fingerprint,
+      peerPublicKeyHash: this.#peer && hash('sha256', this.#peer.leaf.publicKeyInfo),
+      peerPinned: false,
       localFingerprint: local?.leaf.fingerprint,
     };
   }

@@ -265,6 +265,8 @@ function sessionResult(session: SessionOutcome): SessionResult {
     extendedMasterSecret: result.extendedMasterSecret,
     localFinished: asBuffer(result.localFinished),
     peerFinished: asBuffer(result.peerFinished),
+    peerPublicKeyHash: asBuffer(session.peerPublicKeyHash ?? empty),
+    peerPinned: session.peerPinned,
   };
 }
 

@@ -4,6 +4,7 @@ import type {
   ListIdentitiesRequest,
   ListIdentitiesResponse,
 } from '../gen/sidekey/v1/workload.ts';
+import { hash } from '../crypto/hash.ts';
 import { ServiceError, toStatus } from '../rpc/errors.ts';
 import { callerOf, type FindConnection } from './caller-of.ts';
 import type { EnrolledEntry } from './enrolled-entry.ts';
@@ -69,9 +70,11 @@ function described(
     dnsNames: [...leaf.subjectAltNames.dnsNames],
     keyType: identity.keyType,
     fingerprint: Buffer.from(leaf.fingerprint),
+    publicKeyHash: Buffer.from(hash('sha256', leaf.publicKeyInfo)),
     notBefore: leaf.notBefore,
     notAfter: leaf.notAfter,
     certificates: identity.credential.certificates.map((der) => Buffer.from(der)),
+    bootstrap: undefined,
   };
 }
 
@@ -87,9 +90,11 @@ function waiting({ config, refusal, problem }: EnrolledEntry): Omit<IdentityStat
     dnsNames: [],
     keyType: config.keyType,
     fingerprint: Buffer.alloc(0),
+    publicKeyHash: Buffer.alloc(0),
     notBefore: undefined,
     notAfter: undefined,
     certificates: [],
+    bootstrap: undefined,
   };
 }
 

@@ -208,6 +208,8 @@ function responses(): readonly SessionResp[] {
         extendedMasterSecret: true,
         localFinished: Buffer.alloc(12, 3),
         peerFinished: Buffer.alloc(12, 4),
+        peerPublicKeyHash: Buffer.alloc(32, 5),
+        peerPinned: false,
       },
     },
   ];
