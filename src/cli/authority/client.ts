@@ -1,25 +1,9 @@
-import { connect as connectSocket } from 'node:net';
-import type { Duplex } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
-import { createOffload, type OffloadOptions, type OffloadSocket } from '../../offload/index.ts';
-import { parseSpiffeId } from '../../pki/index.ts';
 import { GrpcChannel } from '../../rpc/client/grpc-channel.ts';
 import { GrpcStatus, GrpcStatusError } from '../../rpc/client/grpc-status.ts';
 import { unary, type UnaryMethod } from '../../rpc/client/unary.ts';
+import { dialService, type ServiceAddress } from '../dial-service.ts';
 import { followMessages } from './message-stream.ts';
-
-/** Where an authority is administered. */
-export type AuthorityAddress =
-  | { readonly kind: 'unix'; readonly path: string }
-  | {
-      readonly kind: 'tcp';
-      readonly host: string;
-      readonly port: number;
-      /** SPIFFE ID the authority must prove; absent: a certificate for `host`. */
-      readonly spiffeId: string | undefined;
-      /** The sidecar with our identity of role `operator`. */
-      readonly sidecar: OffloadOptions;
-    };
 
 /** The authority could not be asked, or said no. */
 export class AuthorityError extends Error {
@@ -49,9 +33,9 @@ export interface AuthorityClient {
 }
 
 /** Connects when the first call is made. */
-export function connectAuthority(address: AuthorityAddress): AuthorityClient {
+export function connectAuthority(address: ServiceAddress): AuthorityClient {
   const channel = new GrpcChannel({
-    connect: () => (address.kind === 'unix' ? dialUnix(address.path) : dialTls(address)),
+    connect: () => dialService(address, { role: 'authority', protocol: 'h2' }),
     closedError: () => new AuthorityError('the connection to the authority is closed'),
     peer: 'authority',
     maxMessageBytes,
@@ -80,7 +64,7 @@ export function connectAuthority(address: AuthorityAddress): AuthorityClient {
 
 /** Runs one command against an authority and hangs up. */
 export async function withAuthority<Result>(
-  address: AuthorityAddress,
+  address: ServiceAddress,
   work: (client: AuthorityClient) => Promise<Result>,
 ): Promise<Result> {
   const client = connectAuthority(address);
@@ -89,59 +73,6 @@ export async function withAuthority<Result>(
   } finally {
     await client.close();
   }
-}
-
-async function dialUnix(path: string): Promise<Duplex> {
-  return await new Promise((resolve, reject) => {
-    const socket = connectSocket({ path });
-    socket.once('connect', () => {
-      socket.removeListener('error', failed);
-      resolve(socket);
-    });
-    const failed = (cause: Error): void => {
-      const message = `no authority answers at unix:${path}: ${cause.message}`;
-      reject(new AuthorityError(message, 'authority_unreachable', { cause }));
-    };
-    socket.once('error', failed);
-  });
-}
-
-/** Mutual TLS with the operator's certificate; its key stays in the sidecar. */
-async function dialTls(address: AuthorityAddress & { kind: 'tcp' }): Promise<Duplex> {
-  const offload = createOffload(address.sidecar);
-  const socket = offload.connect({
-    host: address.host,
-    port: address.port,
-    ALPNProtocols: ['h2'],
-    ...(address.spiffeId === undefined ? {} : { targetIdentities: [address.spiffeId] }),
-  });
-  try {
-    await new Promise<void>((resolve, reject) => {
-      socket.once('secureConnect', resolve);
-      socket.once('error', reject);
-    });
-    requireAuthority(socket);
-    return socket;
-  } catch (error) {
-    socket.destroy();
-    throw error;
-  } finally {
-    // Established connections do not need the sidecar any more.
-    await offload.close();
-  }
-}
-
-/** A certificate of the fleet is not enough: whoever has the name may be any host. */
-function requireAuthority({ peerIdentity, localIdentity }: OffloadSocket): void {
-  const peer = parseSpiffeId(peerIdentity ?? '');
-  const own = parseSpiffeId(localIdentity ?? '');
-  if (peer?.path.startsWith('/authority/') === true && peer.trustDomain === own?.trustDomain) {
-    return;
-  }
-  throw new AuthorityError(
-    `${peerIdentity ?? 'the peer'} is no authority of ${own?.trustDomain ?? 'our trust domain'}`,
-    'not_the_authority',
-  );
 }
 
 /** The same request again has the same idempotency key: it is answered, and done at most once. */
