@@ -8,6 +8,7 @@ import { addConnectCommand } from './commands/connect.ts';
 import { addDemoCommand } from './commands/demo.ts';
 import { addDoctorCommand } from './commands/doctor.ts';
 import { addEnrollCommand } from './commands/enroll.ts';
+import { addFleetCommand } from './commands/fleet.ts';
 import { addIdentityCommand } from './commands/identity.ts';
 import { addPolicyCommand } from './commands/policy.ts';
 import { addRotateCommand } from './commands/rotate.ts';
@@ -71,6 +72,7 @@ function buildProgram(output: CommandOutput, finish: (code: number) => void): Co
   addTlsPolicyCommand(program);
   addPolicyCommand(program);
   addAuditCommand(program, finish);
+  addFleetCommand(program, finish);
   addDoctorCommand(program, finish);
   addDemoCommand(program, finish);
   return program;
