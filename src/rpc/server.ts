@@ -7,6 +7,7 @@ import { guardHttp2, latestHttp2Server } from './http2-guard.ts';
 import { listen, type Listening, type SocketAccess } from './listen.ts';
 import type { PeerCredentials, PeerCredentialsReader } from './peer-credentials.ts';
 import { RateBudget } from './rate-budget.ts';
+import { localPatience, type Patience, remotePatience, watchClient } from './sign-of-life.ts';
 
 /** What is known about whoever opened a connection. */
 export interface Connection<Listener> {
@@ -41,6 +42,8 @@ export interface RpcServerOptions {
   readonly maxStreamsPerConnection: number;
   readonly readCredentials: PeerCredentialsReader;
   readonly now: () => Date;
+  /** With clients that fell silent; absent: five seconds on this host, twenty from elsewhere. */
+  readonly patience?: Patience;
   readonly interceptors?: readonly ServerInterceptor[];
 }
 
@@ -145,6 +148,10 @@ export class RpcServer<Listener> {
     const injector = this.grpc.createConnectionInjector(ServerCredentials.createInsecure());
     const http2 = latestHttp2Server(this.grpc);
     guardHttp2(http2, { now: this.#options.now, onClosed: onRefused });
+    const usual = credentials === undefined ? remotePatience : localPatience;
+    http2.once('session', (session: ServerHttp2Session) => {
+      watchClient(session, this.#options.patience ?? usual);
+    });
     if (!(stream instanceof Socket)) nameSocketOf(http2, id);
     this.#connections.set(
       id,

@@ -8,6 +8,7 @@ import {
 import type { Duplex } from 'node:stream';
 import { frameMessage, MessageReader } from './grpc-framing.ts';
 import { GrpcStatus, GrpcStatusError } from './grpc-status.ts';
+import { watchLife } from '../sign-of-life.ts';
 
 export interface GrpcCallEvents {
   /** One message; the receiver may overwrite it. */
@@ -147,30 +148,11 @@ export class GrpcChannel {
     return session;
   }
 
-  /**
-   * A connection can be open and yet dead: its server hangs, or the end of a frame was lost. While
-   * somebody waits for an answer it has to give signs of life; without one it is ended, so that calls
-   * fail, or are made again, long before their deadlines.
-   */
+  /** While somebody waits for an answer: so calls fail, or are made again, long before their deadlines. */
   #watchOver(session: ClientHttp2Session): void {
     const { signOfLifeMs = defaultSignOfLifeMs } = this.#options;
-    let askedAt: number | undefined;
-    const watch = setInterval(() => {
-      if (askedAt !== undefined && performance.now() - askedAt >= signOfLifeMs) {
-        session.destroy();
-        return;
-      }
-      if (askedAt !== undefined || this.#users === 0 || session.destroyed) return;
-      const now = performance.now();
-      const asked = session.ping(() => {
-        askedAt = undefined;
-      });
-      if (asked) askedAt = now;
-    }, signOfLifeMs / 4);
-    watch.unref();
-    session.once('close', () => {
-      clearInterval(watch);
-    });
+    const patience = { turnMs: signOfLifeMs / turns, turns };
+    watchLife(session, () => this.#users > 0, patience);
   }
 
   #forget(session: ClientHttp2Session): void {
@@ -275,5 +257,6 @@ function decoded(message: string): string {
 
 /** Far more than a server is busy with anything else; far less than a handshake may take. */
 const defaultSignOfLifeMs = 2000;
+const turns = 4;
 
 const closeWithinMs = 1000;

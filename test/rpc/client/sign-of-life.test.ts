@@ -81,4 +81,23 @@ describe('GrpcChannel, whose server stops answering', () => {
     await channel.close();
     await ended;
   });
+
+  it('does not blame the server for the time in which it did not run itself', async () => {
+    const channel = channelWith(60);
+    channel.hold();
+    const opened = once(server, 'session') as Promise<[ServerHttp2Session]>;
+    let isOver = false;
+    const ended = callOn(channel).finally(() => (isOver = true));
+    const [session] = await opened;
+    for (let times = 0; times < 5; times += 1) {
+      await once(session, 'ping');
+      // The answer is on its way now; the timer that looks for it will be due long before it is read.
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 120);
+    }
+    await once(session, 'ping');
+    expect(isOver).to.equal(false);
+    channel.release();
+    await channel.close();
+    await ended;
+  });
 });
