@@ -1,6 +1,9 @@
 import type { Kysely } from 'kysely';
 import { toHex } from '../../bytes/bytes.ts';
-import { migrate } from './migrations/migrate.ts';
+import type { DatabaseKind } from '../../database/dialect.ts';
+import { migrate } from '../../database/migrate.ts';
+import type { Migration } from '../../database/migration.ts';
+import { authorityTables } from './migrations/0001-authority.ts';
 import { type NewStore, StoreError, type StoreOptions } from './options.ts';
 import type { Schema } from './schema.ts';
 
@@ -17,11 +20,11 @@ export interface Bootstrapped {
  */
 export async function bootstrap(
   connection: Kysely<Schema>,
-  kind: 'sqlite' | 'postgres',
+  kind: DatabaseKind,
   options: StoreOptions,
   create: NewStore | undefined,
 ): Promise<Bootstrapped> {
-  const steps = await migrate(connection, kind);
+  const steps = await migrate(connection, kind, migrations);
   let meta = await readAll(connection);
   if (create === undefined && !meta.has('trust_domain')) {
     throw new StoreError('no authority has been made in this store: run "sidekey authority init"');
@@ -73,6 +76,9 @@ async function readAll(connection: Kysely<Schema>): Promise<Map<string, string>>
   const rows = await connection.selectFrom('meta').select(['name', 'value']).execute();
   return new Map(rows.map(({ name, value }) => [name, value]));
 }
+
+/** All steps, in order. */
+const migrations: readonly Migration[] = [authorityTables];
 
 /** In `meta` of a backup, and only there. */
 export const copiedAtName = 'copied_at';

@@ -1,7 +1,7 @@
 import { type NewStore, StoreError, type StoreOptions } from './options.ts';
 import type { Restored, RestoreOptions } from './restore.ts';
 import { PostgresStore } from './postgres/postgres-store.ts';
-import { databasePath, replaceDatabaseFile } from './sqlite/files.ts';
+import { databasePath, replaceDatabaseFile } from '../../database/sqlite/files.ts';
 import { SqliteStore } from './sqlite/sqlite-store.ts';
 import type { Store } from './store.ts';
 

@@ -34,7 +34,4 @@ export interface NewStore {
   readonly random: (length: number) => Uint8Array;
 }
 
-/** A store cannot be opened or used: says why and what to do. */
-export class StoreError extends Error {
-  override readonly name = 'StoreError';
-}
+export { StoreError } from '../../database/errors.ts';

@@ -1,8 +1,9 @@
+import type { DatabaseKind } from '../../database/dialect.ts';
 import type { Queries, Transaction } from './transaction.ts';
 
 /** Where an authority keeps everything but its keys. */
 export interface Store {
-  readonly kind: 'sqlite' | 'postgres';
+  readonly kind: DatabaseKind;
   /** For reads; each sees the last commit. */
   readonly queries: Queries;
   /** Runs `work` with queries that all see one and the same moment, away from everything else. */
@@ -22,7 +23,4 @@ export interface Store {
   close(): Promise<void>;
 }
 
-/** The connection went away during a commit: it may or may not have taken place. */
-export class CommitUnknownError extends Error {
-  override readonly name = 'CommitUnknownError';
-}
+export { CommitUnknownError } from '../../database/errors.ts';

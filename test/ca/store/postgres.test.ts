@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { pino } from 'pino';
 import { StoreError } from '../../../src/ca/store/options.ts';
 import { openStore } from '../../../src/ca/store/open.ts';
-import { parsePostgresUrl } from '../../../src/ca/store/postgres/url.ts';
+import { parsePostgresUrl } from '../../../src/database/postgres/url.ts';
 import { CommitUnknownError, type Store } from '../../../src/ca/store/store.ts';
 import { rejection } from '../support/rejection.ts';
 import { type OwnedPlace, postgresPlace, sharedPostgres } from '../support/stores.ts';

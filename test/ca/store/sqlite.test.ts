@@ -6,7 +6,7 @@ import { once } from 'node:events';
 import { sql } from 'kysely';
 import { existsSync, openSync, readFileSync, statSync, writeSync } from 'node:fs';
 import { pino } from 'pino';
-import { isFatalForSqlite, SqliteError } from '../../../src/ca/store/errors.ts';
+import { isFatalForSqlite, SqliteError } from '../../../src/database/errors.ts';
 import { readMeta } from '../../../src/ca/store/meta.ts';
 import { restoreStore } from '../../../src/ca/store/open.ts';
 import { StoreError } from '../../../src/ca/store/options.ts';

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { randomBytes } from 'node:crypto';
 import { verifyAudit } from '../../../src/ca/audit/verify.ts';
-import { isUniqueViolation } from '../../../src/ca/store/errors.ts';
+import { isUniqueViolation } from '../../../src/database/errors.ts';
 import { readMeta } from '../../../src/ca/store/meta.ts';
 import { restoreStore } from '../../../src/ca/store/open.ts';
 import { StoreError } from '../../../src/ca/store/options.ts';

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { pino } from 'pino';
 import { initialiseStore, openStore } from '../../../src/ca/store/open.ts';
 import type { StoreOptions } from '../../../src/ca/store/options.ts';
-import { replaceDatabaseFile } from '../../../src/ca/store/sqlite/files.ts';
+import { replaceDatabaseFile } from '../../../src/database/sqlite/files.ts';
 import type { Store } from '../../../src/ca/store/store.ts';
 import { startPostgres } from '../../support/postgres.ts';
 

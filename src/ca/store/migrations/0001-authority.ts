@@ -1,4 +1,4 @@
-import type { Guard, Migration } from './migration.ts';
+import type { Guard, Migration } from '../../../database/migration.ts';
 
 const roles = `'authority', 'manager', 'agent', 'service', 'operator'`;
 

@@ -1,11 +1,10 @@
 import type pg from 'pg';
-import { queriesOver } from '../dialect.ts';
-import { sqlState } from '../errors.ts';
-import { StoreError } from '../options.ts';
+import { queriesOver } from '../../../database/dialect.ts';
+import { sqlState, StoreError } from '../../../database/errors.ts';
+import { executeInOrder, isLost, query } from '../../../database/postgres/client.ts';
 import type { Session } from '../runner.ts';
+import type { Schema } from '../schema.ts';
 import type { Head } from '../transaction-scope.ts';
-import { executeInOrder, isLost, query } from './client.ts';
-import { feedChannel } from './listener.ts';
 
 /** Finds out what became of a commit whose answer was lost. Rejects if it did not take place. */
 export type ResolveCommit = (start: Head, head: Head, cause: unknown) => Promise<void>;
@@ -13,7 +12,7 @@ export type ResolveCommit = (start: Head, head: Head, cause: unknown) => Promise
 /** One transaction on a connection. */
 export function postgresSession(client: pg.ClientBase, resolve: ResolveCommit): Session {
   return {
-    queries: queriesOver('postgres', executeInOrder(client)),
+    queries: queriesOver<Schema>('postgres', executeInOrder(client)),
     begin: async () => {
       try {
         await query(client, beginAlone);
@@ -49,4 +48,6 @@ export function postgresSession(client: pg.ClientBase, resolve: ResolveCommit): 
  * so that each sees what those before it did, and none can wait for another in a circle.
  */
 export const beginAlone = `begin; select 1 from counter where name = 'write' for update`;
+/** Where commits that published to the feed are heard of. */
+export const feedChannel = 'sidekey_feed';
 const lockNotAvailable = '55P03';

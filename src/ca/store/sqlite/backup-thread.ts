@@ -4,7 +4,7 @@ import { dirname } from 'node:path';
 import { workerData } from 'node:worker_threads';
 import { copiedAtName } from '../bootstrap.ts';
 import type { BackupData } from './backup.ts';
-import { syncDirectory, syncFile } from './files.ts';
+import { syncDirectory, syncFile } from '../../../database/sqlite/files.ts';
 
 // A thread of its own for the length of one backup: the copy is one long read.
 const { from, to } = workerData as BackupData;

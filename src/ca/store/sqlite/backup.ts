@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
-import { StoreError } from '../options.ts';
+import { StoreError } from '../../../database/errors.ts';
 
 /** What the thread that copies is told. */
 export interface BackupData {

@@ -12,9 +12,9 @@ import {
   SqliteIntrospector,
   SqliteQueryCompiler,
 } from 'kysely';
-import type { Schema } from './schema.ts';
-import type { Store } from './store.ts';
-import type { Queries } from './transaction.ts';
+
+/** The databases that are spoken. */
+export type DatabaseKind = 'sqlite' | 'postgres';
 
 /** What a statement answered. */
 export interface StatementResult {
@@ -28,9 +28,9 @@ export type Execute = (sql: string, parameters: readonly unknown[]) => Promise<S
 
 /**
  * A kysely instance over something that runs statements. Who begins and ends transactions is the
- * store, not kysely.
+ * room that uses it, not kysely.
  */
-export function queriesOver(kind: Store['kind'], execute: Execute): Queries {
+export function queriesOver<Schema>(kind: DatabaseKind, execute: Execute): Kysely<Schema> {
   const createDriver = (): Driver => new ExecuteDriver(new ExecuteConnection(execute));
   const dialect: Dialect =
     kind === 'sqlite'
@@ -107,4 +107,4 @@ class ExecuteConnection implements DatabaseConnection {
   }
 }
 
-const ownTransactions = 'use Store.transact';
+const ownTransactions = 'use the transactions of whoever opened the database';

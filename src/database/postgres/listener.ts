@@ -1,25 +1,27 @@
 import pg from 'pg';
 import type { Logger } from 'pino';
 
-export interface FeedListenerOptions {
+export interface ChannelListenerOptions {
   readonly config: pg.ClientConfig;
   readonly log: Logger;
+  /** A name of letters and `_`. */
+  readonly channel: string;
   readonly onWake: () => void;
 }
 
 /**
  * A connection that hears of commits on other replicas, and so also knows whether the server is
- * there. What it hears is a wake-up and nothing more: the feed is read from its table.
+ * there. What it hears is a wake-up and nothing more: what changed is read from its table.
  */
-export class FeedListener {
-  readonly #options: FeedListenerOptions;
+export class ChannelListener {
+  readonly #options: ChannelListenerOptions;
   #client: pg.Client | undefined;
   #timer: NodeJS.Timeout | undefined;
   #problem: string | undefined;
   #delayMs = minDelayMs;
   #closed = false;
 
-  constructor(options: FeedListenerOptions) {
+  constructor(options: ChannelListenerOptions) {
     this.#options = options;
   }
 
@@ -45,7 +47,7 @@ export class FeedListener {
     });
     try {
       await client.connect();
-      await client.query(`listen ${feedChannel}`);
+      await client.query(`listen ${this.#options.channel}`);
     } catch (error) {
       onLost(error instanceof Error ? error : new Error(String(error)));
       return;
@@ -83,6 +85,5 @@ export class FeedListener {
   }
 }
 
-export const feedChannel = 'sidekey_feed';
 const minDelayMs = 100;
 const maxDelayMs = 5000;

@@ -1,8 +1,7 @@
 import { createHash } from 'node:crypto';
 import pg from 'pg';
 import type { Execute, StatementResult } from '../dialect.ts';
-import { sqlState } from '../errors.ts';
-import { StoreError } from '../options.ts';
+import { sqlState, StoreError } from '../errors.ts';
 import type { PostgresAddress } from './url.ts';
 
 /** What every connection has in common. */

@@ -11,7 +11,7 @@ import {
   rmSync,
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { StoreError } from '../options.ts';
+import { StoreError } from '../errors.ts';
 
 /** The database's path without links, so that one store has one lock. */
 export function databasePath(url: string): string {
@@ -40,11 +40,9 @@ export function createDatabaseFile(path: string): void {
   syncDirectory(dirname(path));
 }
 
-/** Files made beside it by SQLite have the mode of the database. */
-export function requireDatabaseFile(path: string): void {
-  if (!existsSync(path)) {
-    throw new StoreError(`${path}: no store of an authority; "sidekey authority init" makes one`);
-  }
+/** Files made beside it by SQLite have the mode of the database. Throws if it is not there: `missing` says what to do. */
+export function requireDatabaseFile(path: string, missing: string): void {
+  if (!existsSync(path)) throw new StoreError(`${path}: ${missing}`);
   chmodSync(path, 0o600);
 }
 

@@ -1,8 +1,12 @@
 import { readFileSync } from 'node:fs';
 import type { ClientConfig } from 'pg';
-import { StoreError } from '../options.ts';
+import { StoreError } from '../errors.ts';
 
-/** How to reach a PostgreSQL server, from a URL; see `StoreOptions.url`. */
+/**
+ * How to reach a PostgreSQL server, from a URL: `postgres://USER@HOST:PORT/DATABASE`.
+ * It takes `host` (a directory with its unix socket), `sslmode` (`verify-full`, or `disable`; the default is
+ * `verify-full` unless the host is this machine), `sslrootcert` and `passfile` (files) as parameters.
+ */
 export interface PostgresAddress extends Pick<
   ClientConfig,
   'host' | 'port' | 'user' | 'database' | 'password' | 'ssl'

@@ -1,3 +1,13 @@
+/** A store cannot be opened or used: says why and what to do. */
+export class StoreError extends Error {
+  override readonly name = 'StoreError';
+}
+
+/** The connection went away during a commit: it may or may not have taken place. */
+export class CommitUnknownError extends Error {
+  override readonly name = 'CommitUnknownError';
+}
+
 /** A statement or commit was refused by SQLite. */
 export class SqliteError extends Error {
   override readonly name = 'SqliteError';

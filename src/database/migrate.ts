@@ -1,20 +1,18 @@
 import { createHash } from 'node:crypto';
 import { type Kysely, sql } from 'kysely';
-import { StoreError } from '../options.ts';
-import type { Schema } from '../schema.ts';
-import { authorityTables } from './0001-authority.ts';
+import type { DatabaseKind } from './dialect.ts';
+import { StoreError } from './errors.ts';
 import { type Migration, postgresStatements, sqliteStatements } from './migration.ts';
 
-/** All steps, in order. */
-export const migrations: readonly Migration[] = [authorityTables];
-
 /**
- * Brings the schema of an open transaction up to date and answers how many steps it took. Throws
- * {@link StoreError} if the schema is newer than this program, or is not what its number says.
+ * Brings the schema of an open transaction up to date by `migrations`, all there are, in order, and
+ * answers how many steps it took. Throws {@link StoreError} if the schema is newer than this program,
+ * or is not what its number says.
  */
-export async function migrate(
+export async function migrate<Schema>(
   connection: Kysely<Schema>,
-  kind: 'sqlite' | 'postgres',
+  kind: DatabaseKind,
+  migrations: readonly Migration[],
 ): Promise<number> {
   await sql`create table if not exists schema_step (
     number bigint primary key, name text not null, checksum text not null
@@ -23,7 +21,7 @@ export async function migrate(
     await sql<Step>`select number, name, checksum from schema_step order by number`.execute(
       connection,
     );
-  for (const step of taken.rows) checkTaken(step);
+  for (const step of taken.rows) checkTaken(step, migrations);
   const missing = migrations.slice(taken.rows.length);
   for (const migration of missing) {
     const statements =
@@ -35,7 +33,10 @@ export async function migrate(
   return missing.length;
 }
 
-function checkTaken({ number, name, checksum: found }: Step): void {
+function checkTaken(
+  { number, name, checksum: found }: Step,
+  migrations: readonly Migration[],
+): void {
   const migration = migrations[number - 1];
   if (migration === undefined) {
     throw new StoreError(
