@@ -5,6 +5,7 @@ import { generateKeyPair, type KeyPair } from '../../src/crypto/key-generation.t
 import type { KeyKind } from '../../src/crypto/keys.ts';
 import { type Certificate, parseCertificate } from '../../src/pki/certificate.ts';
 import { encodeName } from '../../src/pki/distinguished-name.ts';
+import type { KeyUsage } from '../../src/pki/extensions.ts';
 import { issueCertificate } from '../../src/pki/issue-certificate.ts';
 import { encodePem } from '../../src/pki/pem.ts';
 import { exportPkcs8Pem } from '../../src/pki/private-key.ts';
@@ -34,6 +35,8 @@ export interface IssueOptions {
   readonly intermediate?: boolean;
   /** Absent: both serverAuth and clientAuth. */
   readonly eku?: readonly string[];
+  /** Absent: digitalSignature. */
+  readonly keyUsage?: readonly KeyUsage[];
 }
 
 export interface IssuedIdentity {
@@ -128,6 +131,7 @@ function issueLeaf(
     ...validity(),
     ...(options.notBefore === undefined ? {} : { notBefore: options.notBefore }),
     ...(options.notAfter === undefined ? {} : { notAfter: options.notAfter }),
+    ...(options.keyUsage === undefined ? {} : { keyUsage: options.keyUsage }),
     extendedKeyUsage: options.eku ?? ['serverAuth', 'clientAuth'],
   });
   const chain = [leaf, ...above];
