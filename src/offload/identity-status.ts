@@ -26,6 +26,8 @@ export interface IdentityStatus {
   readonly notAfter: Date | undefined;
   /** DER, leaf first. */
   readonly certificates: readonly Uint8Array[];
+  /** Of the key that opens what is encrypted for it: DER, leaf first. Empty: it has none. */
+  readonly decryptionCertificates: readonly Uint8Array[];
   /** Absent: it is not enrolled with an authority. */
   readonly enrolment: EnrolmentStatus | undefined;
   /** Absent: it is no bootstrap identity. */
@@ -91,6 +93,7 @@ function status(wire: WireIdentityStatus): IdentityStatus {
     notBefore: wire.notBefore,
     notAfter: wire.notAfter,
     certificates: wire.certificates,
+    decryptionCertificates: wire.decryptionCertificates,
     publicKeyHash:
       wire.publicKeyHash.length === 0 ? undefined : formatPublicKeyHash(wire.publicKeyHash),
     enrolment: wire.enrolment,

@@ -24,11 +24,19 @@ export type {
   IdentityStatus,
 } from './identity-status.ts';
 export type { Enrolment } from './identity-upkeep.ts';
+export type {
+  ConfigurationSignature,
+  ConfigurationToSign,
+  SignerToVerify,
+  UnwrappedKey,
+  WrappedKey,
+} from './message-calls.ts';
 export type { PublicKeyHash } from './public-key-hash.ts';
 export { parseSidekeyId, type SidekeyId, type SidekeyRole } from './sidekey-id.ts';
 export type {
   EnrollOptions,
   IdentityChoice,
+  MessageIdentity,
   Workload,
   WorkloadCallOptions,
 } from './workload-client.ts';

@@ -8,6 +8,16 @@ import {
   renewIdentity,
 } from './identity-upkeep.ts';
 import { watchIdentities } from './identity-watch.ts';
+import {
+  type ConfigurationSignature,
+  type ConfigurationToSign,
+  signConfiguration,
+  type SignerToVerify,
+  unwrapKey,
+  type UnwrappedKey,
+  verifySigner,
+  type WrappedKey,
+} from './message-calls.ts';
 import { sidecarProblem } from './sidecar-handshaker.ts';
 
 /** Gives a call up. */
@@ -17,6 +27,11 @@ export interface WorkloadCallOptions {
 
 /** Which identity, by its name in the sidecar's configuration. Absent: the only one that is enrolled. */
 export interface IdentityChoice extends WorkloadCallOptions {
+  readonly identity?: string | undefined;
+}
+
+/** Which identity, by its name in the sidecar's configuration. Absent: our default one. */
+export interface MessageIdentity extends WorkloadCallOptions {
   readonly identity?: string | undefined;
 }
 
@@ -88,6 +103,44 @@ export class Workload {
   }> {
     return this.#authorized((metadata) =>
       forgetIdentity(this.#channel, identity, { metadata, signal }),
+    );
+  }
+
+  /**
+   * Signs a configuration by an identity of role `manager`. `reason`: `not_a_manager`,
+   * `configuration_invalid`.
+   */
+  signConfiguration({
+    identity,
+    signal,
+    ...configuration
+  }: ConfigurationToSign & MessageIdentity): Promise<ConfigurationSignature> {
+    return this.#authorized((metadata) =>
+      signConfiguration(this.#channel, identity ?? '', configuration, { metadata, signal }),
+    );
+  }
+
+  /**
+   * Judges the chain of a signer by whom an identity trusts now, revocations included; answers who it is.
+   * `reason`: `signer_refused`.
+   */
+  verifySigner({
+    identity,
+    signal,
+    ...signer
+  }: SignerToVerify & MessageIdentity): Promise<{ readonly spiffeId: string }> {
+    return this.#authorized((metadata) =>
+      verifySigner(this.#channel, identity ?? '', signer, { metadata, signal }),
+    );
+  }
+
+  /**
+   * Unwraps the content key of a CMS message with the decryption key of an identity. `reason`:
+   * `unwrap_refused` for whatever is wrong with the message, `no_decryption_key`.
+   */
+  unwrapKey({ identity, signal, ...wrapped }: WrappedKey & MessageIdentity): Promise<UnwrappedKey> {
+    return this.#authorized((metadata) =>
+      unwrapKey(this.#channel, identity ?? '', wrapped, { metadata, signal }),
     );
   }
 

@@ -8,6 +8,8 @@ import type { KeyObject } from 'node:crypto';
 export interface CredentialSource {
   /** What to show to peers; absent as long as it has not enrolled. */
   readonly current: SourceCredential | undefined;
+  /** What opens what is encrypted for it; absent as `current`, or if it has no such key. */
+  readonly decryption?: SourceCredential | undefined;
   /** Whom to believe; absent as long as it has not enrolled. */
   readonly trust: SourceTrust | undefined;
   /** Who is not to be believed any more. */

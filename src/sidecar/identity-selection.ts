@@ -49,6 +49,23 @@ export function selectServerIdentities(
   throw notReady(caller, store) ?? noDefault();
 }
 
+/**
+ * The identity a call is about: the one of this name, else the caller's default. Throws
+ * `ServiceError`, also for one that cannot be used now.
+ */
+export function selectIdentity(
+  name: string,
+  caller: Caller,
+  store: IdentityStore,
+  now: Date,
+): LocalIdentity {
+  const identity =
+    name === ''
+      ? defaultIdentity(caller, store)
+      : find({ kind: 'configured', name }, caller, store);
+  return usable(identity, store, now);
+}
+
 /** Identities a caller may use, in the order of the configuration. */
 export function allowedIdentities(caller: Caller, store: IdentityStore): readonly LocalIdentity[] {
   return store.all().filter(({ name }) => mayUse(caller, name));

@@ -25,6 +25,7 @@ import { loadDescriptors } from './descriptors.ts';
 import { enrolledFigures, EnrolledFollower } from './enrolled-follower.ts';
 import { enrollIdentity } from './enrolling.ts';
 import { IdentityStore } from './identities.ts';
+import { messageCalls } from './message-calls.ts';
 import { SidecarMetrics } from './metrics.ts';
 import { identityProblem, lookedAtOnceIn } from './readiness.ts';
 import { Reloader } from './reloader.ts';
@@ -101,6 +102,8 @@ class RunningSidecar implements Sidecar {
   readonly #followers: readonly EnrolledFollower[];
   readonly #watchers: RevocationWatchers;
   readonly #attempts = new VersionAttempts();
+  readonly #signer: Signer;
+  readonly #newId: () => string;
   readonly #otherProblems: () => readonly string[];
   readonly #sessions: ClientSessionCache;
   readonly #tickets: TicketKeys | undefined;
@@ -121,6 +124,8 @@ class RunningSidecar implements Sidecar {
     this.#otherProblems = options.problems ?? (() => []);
     this.#policies = policies;
     const { limits, tls } = config;
+    this.#signer = new Signer(limits.rsaSignatures);
+    this.#newId = handshakeIds();
     this.#sessions = new ClientSessionCache(limits.clientSessions, tls.ticketLifetimeSeconds);
     this.#tickets = tls.sessionTickets ? ticketKeys(tls.ticketLifetimeSeconds, now) : undefined;
     const admission = { client: admissionOf(limits), server: admissionOf(limits) };
@@ -155,7 +160,7 @@ class RunningSidecar implements Sidecar {
         handshakes: {
           policy: tls,
           identities,
-          signer: new Signer(limits.rsaSignatures),
+          signer: this.#signer,
           sessions: this.#sessions,
           tickets: this.#tickets,
           p384: new RateBudget(
@@ -169,7 +174,7 @@ class RunningSidecar implements Sidecar {
         metrics: this.#metrics,
         versionAttempts: this.#attempts,
         log: options.log,
-        newHandshakeId: handshakeIds(),
+        newHandshakeId: this.#newId,
         isDraining: () => this.#draining,
       },
       (peer) => this.#rpc.connection(peer),
@@ -326,6 +331,14 @@ class RunningSidecar implements Sidecar {
         onBroken: (err) => {
           this.#log.error({ err }, 'enrolment broke');
         },
+      }),
+      ...messageCalls({
+        ...common,
+        now: this.#now,
+        log: this.#log,
+        isDraining: () => this.#draining,
+        signer: this.#signer,
+        newUnwrapId: this.#newId,
       }),
     });
     this.#health.addToServer(grpc);

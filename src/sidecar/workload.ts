@@ -46,8 +46,13 @@ function statusOf(name: string, services: WorkloadServices): IdentityStatus | un
   const identity = identities.get(name);
   const entry = identities.enrolledEntry(name);
   const enrolment = entry === undefined ? undefined : enrolmentOf(entry);
+  const decryptionCertificates = (entry?.source.decryption?.chain ?? []).map((der) =>
+    Buffer.from(der),
+  );
   if (identity === undefined) {
-    return entry === undefined ? undefined : { ...waiting(entry), enrolment };
+    return entry === undefined
+      ? undefined
+      : { ...waiting(entry), enrolment, decryptionCertificates };
   }
   const readiness = entry?.refusal?.message ?? readinessProblem(identity, now());
   const problems = [readiness, identities.problemOf(name)];
@@ -56,12 +61,13 @@ function statusOf(name: string, services: WorkloadServices): IdentityStatus | un
     ready: readiness === undefined,
     problem: problems.filter((problem) => problem !== undefined).join('; '),
     enrolment,
+    decryptionCertificates,
   };
 }
 
 function described(
   identity: LocalIdentity,
-): Omit<IdentityStatus, 'ready' | 'problem' | 'enrolment'> {
+): Omit<IdentityStatus, 'ready' | 'problem' | 'enrolment' | 'decryptionCertificates'> {
   const { leaf } = identity;
   return {
     name: identity.name,
@@ -79,7 +85,11 @@ function described(
 }
 
 /** An identity that has nothing to show yet, or not any more. */
-function waiting({ config, refusal, problem }: EnrolledEntry): Omit<IdentityStatus, 'enrolment'> {
+function waiting({
+  config,
+  refusal,
+  problem,
+}: EnrolledEntry): Omit<IdentityStatus, 'enrolment' | 'decryptionCertificates'> {
   const problems = [refusal?.message, problem];
   return {
     name: config.name,

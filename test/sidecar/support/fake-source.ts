@@ -14,6 +14,7 @@ import type { IssuedIdentity, TestCa } from '../../support/test-ca.ts';
 /** An enrolled identity as a test wants it to be. */
 export class FakeSource implements CredentialSource {
   current: SourceCredential | undefined;
+  decryption: SourceCredential | undefined;
   trust: SourceTrust | undefined;
   problem: string | undefined;
   ticketKeysNotBefore: Date | undefined;

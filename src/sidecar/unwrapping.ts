@@ -1,0 +1,79 @@
+import type { handleUnaryCall } from '@grpc/grpc-js';
+import { wipe } from '../bytes/bytes.ts';
+import type { UnwrapKeyRequest, UnwrapKeyResponse } from '../gen/sidekey/v1/workload.ts';
+import { CmsError, openContentKey, parseRecipientInfo } from '../pki/cms/index.ts';
+import { parseCertificate } from '../pki/index.ts';
+import { ServiceError } from '../rpc/errors.ts';
+import { CallBudget } from './call-budget.ts';
+import type { SourceCredential } from './credential-source.ts';
+import { type MessageCall, messageCall, type MessageServices } from './message-call.ts';
+
+export interface UnwrapServices extends MessageServices {
+  /** Finds a call in the log. */
+  readonly newUnwrapId: () => string;
+}
+
+/**
+ * Unwraps the content keys of messages for an identity, with the key it has for that and no other. What
+ * comes out is a key that somebody wrapped for it: the key wrap's own check, and OAEP's, see to it that
+ * it is never the result of a bare private-key operation. Whatever is wrong with a message has one
+ * answer; the log says which it was.
+ */
+export function unwrapKey(
+  services: UnwrapServices,
+): handleUnaryCall<UnwrapKeyRequest, UnwrapKeyResponse> {
+  const budget = new CallBudget(limits, services.now);
+  const answer = (request: UnwrapKeyRequest, { caller, identity }: MessageCall) => {
+    budget.spend(caller.id);
+    const { name } = identity;
+    const credential = services.identities.enrolledEntry(name)?.source.decryption;
+    if (credential === undefined) throw noKey(name);
+    const unwrapId = services.newUnwrapId();
+    const facts = { unwrapId, caller: caller.id, identity: name };
+    const { contentEncryption } = request;
+    try {
+      const contentKey = open(request, credential);
+      services.log.info({ ...facts, contentEncryption }, 'content key unwrapped');
+      return { contentKey: asBuffer(contentKey), unwrapId };
+    } catch (error) {
+      if (!(error instanceof CmsError)) throw error;
+      const { reason, message: detail } = error;
+      services.log.warn({ ...facts, reason, detail }, 'content key not unwrapped');
+      throw new ServiceError('INVALID_ARGUMENT', 'unwrap_refused', 'the key cannot be unwrapped');
+    }
+  };
+  return messageCall(services, answer, ({ contentKey }) => {
+    wipe(contentKey);
+  });
+}
+
+function open(
+  { recipientInfo, contentEncryption }: UnwrapKeyRequest,
+  { chain, privateKey }: SourceCredential,
+): Uint8Array {
+  if (!contentEncryptions.includes(contentEncryption)) {
+    throw new CmsError('unsupported_algorithm', 'the content is encrypted in another way');
+  }
+  const info = parseRecipientInfo(recipientInfo);
+  const [leaf] = chain;
+  if (leaf === undefined) throw new CmsError('recipient_mismatch', 'there is no certificate');
+  return openContentKey(info, { certificate: parseCertificate(leaf), privateKey });
+}
+
+/** The same memory under the name the generated code wants. */
+function asBuffer({ buffer, byteOffset, byteLength }: Uint8Array): Buffer {
+  return Buffer.from(buffer, byteOffset, byteLength);
+}
+
+function noKey(name: string): ServiceError {
+  return new ServiceError(
+    'FAILED_PRECONDITION',
+    'no_decryption_key',
+    `"${name}" has no key for decryption: only enrolled identities do, unless decryptionKeyType is none`,
+  );
+}
+
+const contentEncryptions: readonly string[] = ['aes-256-gcm', 'aes-256-cbc'];
+
+/** Of each caller. A host gets a configuration now and then; this leaves room for many agents on one. */
+const limits = { burst: 400, perSecond: 200 };
