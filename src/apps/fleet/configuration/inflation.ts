@@ -1,0 +1,51 @@
+import { promisify } from 'node:util';
+import { gunzip as gunzipCallback, gzip as gzipCallback } from 'node:zlib';
+import { wipe } from '../../../bytes/bytes.ts';
+
+/** Compresses, reproducibly. */
+export async function deflate(content: Uint8Array): Promise<Uint8Array> {
+  return await promisify(gzipCallback)(content);
+}
+
+/** The largest content that so many compressed bytes may stand for. */
+export function inflationLimit(compressedBytes: number, maxInflatedBytes: number): number {
+  return Math.min(maxInflatedBytes, Math.max(FREE_BYTES, compressedBytes * MAX_RATIO));
+}
+
+/**
+ * Decompresses one gzip member that is all there is; `undefined` for anything else, and as soon as more
+ * comes out than {@link inflationLimit}.
+ */
+export async function inflate(
+  compressed: Uint8Array,
+  maxInflatedBytes: number,
+): Promise<Uint8Array | undefined> {
+  const maxOutputLength = inflationLimit(compressed.length, maxInflatedBytes);
+  return await new Promise((resolve) => {
+    const options = { maxOutputLength, info: true };
+    gunzipCallback(compressed, options, (error, result: unknown) => {
+      // Malformed, cut short or too much: to the caller all of them are one.
+      if (error !== null || !isInflated(result)) resolve(undefined);
+      else if (result.engine.bytesWritten !== compressed.length) {
+        wipe(result.buffer);
+        resolve(undefined);
+      } else resolve(result.buffer);
+    });
+  });
+}
+
+/** What zlib answers with `info`, which its types do not tell. */
+interface Inflated {
+  readonly buffer: Uint8Array;
+  readonly engine: { readonly bytesWritten: number };
+}
+
+function isInflated(result: unknown): result is Inflated {
+  return typeof result === 'object' && result !== null && 'buffer' in result && 'engine' in result;
+}
+
+/** Text compresses to a tenth, now and then to a hundredth; what goes further was made to. */
+const MAX_RATIO = 100;
+
+/** What may come out whatever went in: short texts of one word are no bombs. */
+const FREE_BYTES = 65_536;
