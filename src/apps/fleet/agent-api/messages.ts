@@ -147,6 +147,15 @@ export const configured = z.object({
 });
 export type Configured = z.infer<typeof configured>;
 
+/**
+ * The agent's chain for decryption, leaf first, each certificate DER in base64: what a configuration is sealed for. The
+ * manager takes it only if it chains to its own authority and carries the agent's id.
+ */
+export const recipient = z.object({
+  certificates: z.array(z.base64().max(16_384)).min(1).max(8),
+});
+export type Recipient = z.infer<typeof recipient>;
+
 export const effective = z.object({
   configuration: configurationState,
   appliedAt: moment.optional(),

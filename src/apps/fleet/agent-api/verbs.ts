@@ -29,6 +29,8 @@ export const verbs = {
   events: { name: 'events', method: 'GET', path: '/v1/events', states: active },
   heartbeat: { name: 'heartbeat', method: 'POST', path: '/v1/heartbeat', states: active },
   configure: { name: 'configure', method: 'PUT', path: '/v1/config', states: active },
+  /** The certificate configurations are sealed for. */
+  recipient: { name: 'recipient', method: 'GET', path: '/v1/recipient', states: active },
   effective: { name: 'effective', method: 'GET', path: '/v1/config/effective', states: active },
   operate: { name: 'operate', method: 'POST', path: '/v1/ops/{name}', states: active },
   operation: { name: 'operation', method: 'GET', path: '/v1/ops/{id}', states: active },
