@@ -13,42 +13,42 @@ test: build
 	npm test --silent
 
 bench: build
-	node --expose-gc --import ./test/support/tsx.mjs bench/main.ts
+	node --expose-gc --import ./test/support/typescript.mjs bench/main.ts
 	$(MAKE) --no-print-directory bench-authority
 
 bench-authority: build
-	node --import ./test/support/tsx.mjs bench/authority/main.ts $(ARGS)
+	node --import ./test/support/typescript.mjs bench/authority/main.ts $(ARGS)
 
 interop: build
-	node --import tsx test/interop/main.ts
+	node --import ./test/support/typescript.mjs test/interop/main.ts
 
 soak: build
-	node --import tsx test/soak/main.ts
+	node --import ./test/support/typescript.mjs test/soak/main.ts
 
 # Lifetimes of an authority on a fast clock, with deaths. ARGS: days, sqlite or postgres, seed.
 ca-soak: build
-	node --import tsx test/ca/soak/main.ts $(ARGS)
+	node --import ./test/support/typescript.mjs test/ca/soak/main.ts $(ARGS)
 
 # RUNNER: a build of BoringSSL's ssl/test/runner.
 bogo: build
 	npx tsc -p test/bogo
-	node --import tsx test/bogo/main.ts "$(RUNNER)" $(ARGS)
+	node --import ./test/support/typescript.mjs test/bogo/main.ts "$(RUNNER)" $(ARGS)
 
 # SIDEKEY_VECTORS: a directory with the data of these suites.
 limbo: build
-	node --import tsx test/pki/limbo.ts
+	node --import ./test/support/typescript.mjs test/pki/limbo.ts
 
 wycheproof: build
 	npx mocha test/crypto/wycheproof.test.ts
 
 fuzz: build
-	nice node --import tsx test/fuzz/main.ts $(or $(SECONDS),60)
+	nice node --import ./test/support/typescript.mjs test/fuzz/main.ts $(or $(SECONDS),60)
 
 chaos: build
-	node --import tsx test/chaos/main.ts $(ARGS)
+	node --import ./test/support/typescript.mjs test/chaos/main.ts $(ARGS)
 
 mutations: .stamps/generate
-	node --import tsx test/mutations/main.ts $(ARGS)
+	node --import ./test/support/typescript.mjs test/mutations/main.ts $(ARGS)
 
 # RACES: how many, by two and by three replicas on one PostgreSQL.
 races: build

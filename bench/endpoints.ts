@@ -4,6 +4,7 @@ import type { Request } from './endpoint-messages.ts';
 import { pin, type Side, startNode, stop } from './pinned-process.ts';
 import type { ServicePorts } from './services.ts';
 import type { StackSettings } from './stacks.ts';
+import { typescriptOptions } from '../test/support/typescript.ts';
 
 /** One end, seen from the bench. */
 export class Endpoint {
@@ -23,9 +24,7 @@ export class Endpoint {
         [
           ...nodeOptions,
           '--expose-gc',
-          '--no-warnings',
-          '--import',
-          'tsx',
+          ...typescriptOptions,
           fileURLToPath(new URL('./endpoint.ts', import.meta.url)),
           JSON.stringify(settings),
         ],

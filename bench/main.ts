@@ -14,7 +14,8 @@ import { targetsFor } from './targets.ts';
  * every variant, in turn and in alternating order, so that what else the machine does hits all
  * alike; what is compared are ratios within a round.
  *
- *     node --import tsx bench/main.ts [--rounds 9] [--seconds 1] [--rows REGEXP] [--json FILE]
+ *     node --import ./test/support/typescript.mjs bench/main.ts [--rounds 9] [--seconds 1]
+ *         [--rows REGEXP] [--json FILE]
  */
 const { values: options } = parseArgs({
   options: {

@@ -19,7 +19,7 @@ import { Table } from './table.ts';
  * The certificate authority as it is deployed: a process of its own, every change on disk before it is
  * answered, mutual TLS. All hosts are simulated by this one process, on the same machine.
  *
- *     node --import ./test/support/tsx.mjs bench/authority/main.ts [--rows REGEXP] [--hosts 10000]
+ *     node --import ./test/support/typescript.mjs bench/authority/main.ts [--rows REGEXP] [--hosts 10000]
  */
 const { values: options } = parseArgs({
   options: {

@@ -14,8 +14,8 @@ import type { Stage } from './stage.ts';
 import { storage } from './storage.ts';
 
 /**
- * Breaks everything that can break around running sidecars and applications: `node --import tsx
- * test/chaos/main.ts [--stride N] [--only NAME ...]`. With `--stride 1` faults are tried at every
+ * Breaks everything that can break around running sidecars and applications:
+ * `make chaos ARGS='[--stride N] [--only NAME ...]'`. With `--stride 1` faults are tried at every
  * byte of a handshake, which takes many minutes. Fails if anything did not end as it should.
  */
 async function main(): Promise<void> {

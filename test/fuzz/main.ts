@@ -3,8 +3,8 @@ import { corpusOf, fuzz, keep, type Report } from './campaign.ts';
 import { targets } from './targets/index.ts';
 
 /**
- * Fuzzes for a while: `node --import tsx test/fuzz/main.ts [seconds] [--seed N] [--target NAME ...]
- * [--keep]`. Every find is written to the corpus of its target, where a test tries it again; with
+ * Fuzzes for a while: `node --import ./test/support/typescript.mjs test/fuzz/main.ts [seconds]
+ * [--seed N] [--target NAME ...] [--keep]`. Every find is written to the corpus of its target, where a test tries it again; with
  * `--keep`, small inputs of a new kind are, too. Fails if anything was found.
  */
 function main(): void {

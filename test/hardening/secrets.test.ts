@@ -10,6 +10,7 @@ import { searchMemory, searchObstacle } from '../../src/cli/demo/memory-search.t
 import { generateKeyPair } from '../../src/crypto/key-generation.ts';
 import { connectWire, type WireClient, type WireMessage } from '../sidecar/model-callers/wire.ts';
 import { createTestCa, writeIdentity } from '../support/test-ca.ts';
+import { typescriptOptions } from '../support/typescript.ts';
 
 /** Bytes that must not be anywhere, under the name they are reported by. */
 interface Secret {
@@ -51,7 +52,7 @@ describe('secrets of a sidecar that made handshakes, and failed some', function 
     // ECPrivateKey (RFC 5915 §3): SEQUENCE, version 1, OCTET STRING of 32 bytes.
     const sec1 = createPrivateKey(keyFile).export({ format: 'der', type: 'sec1' });
     keys = [{ name: 'private key', bytes: Buffer.from(sec1.subarray(7, 39)) }];
-    child = spawn(process.execPath, ['--import', 'tsx', '--no-warnings', program, directory], {
+    child = spawn(process.execPath, [...typescriptOptions, program, directory], {
       env: { PATH: process.env['PATH'] },
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     });

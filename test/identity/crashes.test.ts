@@ -8,6 +8,7 @@ import type { HostPoint } from '../../src/identity/index.ts';
 import { FakeAuthority, leafOf } from './support/fake-authority.ts';
 import { eventually, FakeClock } from './support/fake-clock.ts';
 import { Hosts } from './support/hosts.ts';
+import { typescriptOptions } from '../support/typescript.ts';
 
 const enrolmentPoints: readonly HostPoint[] = [
   'host.after_keys',
@@ -51,7 +52,7 @@ describe('a host that is killed', () => {
     const host = spawn(
       process.execPath,
       [
-        ...['--import', 'tsx', join(import.meta.dirname, 'support', 'crash-host.ts')],
+        ...[...typescriptOptions, join(import.meta.dirname, 'support', 'crash-host.ts')],
         ...[hosts.directory(), join(directory, 'socket'), ahead, point],
         ...(bundle ? [join(directory, 'bundle')] : []),
       ],

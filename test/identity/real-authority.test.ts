@@ -13,6 +13,7 @@ import { Fleet } from '../apps/authority/fleet.ts';
 import { leafOf } from './support/fake-authority.ts';
 import { eventually } from './support/fake-clock.ts';
 import { Hosts } from './support/hosts.ts';
+import { typescriptOptions } from '../support/typescript.ts';
 
 const hour = 3_600_000;
 const points: readonly HostPoint[] = [
@@ -148,7 +149,7 @@ describe('a host and a real authority', function () {
     const host = spawn(
       process.execPath,
       [
-        ...['--import', 'tsx', join(import.meta.dirname, 'support', 'crash-host.ts')],
+        ...[...typescriptOptions, join(import.meta.dirname, 'support', 'crash-host.ts')],
         ...[hosts.directory(), 'tls', String(aheadMs), point],
         ...(bundle === undefined ? [] : [file]),
       ],

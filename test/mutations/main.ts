@@ -7,7 +7,7 @@ import { type Mutation, mutations } from './mutations.ts';
 
 /**
  * Takes one check after the other out of a copy of the engine and runs the suites that should
- * notice: `node --import tsx test/mutations/main.ts [--only PART-OF-NAME]`. Prints which tests did.
+ * notice: `node --import ./test/support/typescript.mjs test/mutations/main.ts [--only PART-OF-NAME]`. Prints which tests did.
  * Fails if a mutation passes unnoticed, or if something fails without one.
  */
 function main(): void {
@@ -67,7 +67,7 @@ function failuresOf(directory: string, suites: readonly string[]): readonly Fail
   const { stderr, signal } = spawnSync(
     process.execPath,
     [
-      ...['--import', './test/support/tsx.mjs', '--no-warnings', mocha],
+      ...['--import', './test/support/typescript.mjs', '--no-warnings', mocha],
       ...['--no-package', '--no-config', '--exit'],
       ...['--timeout', '60000', '--reporter', reporter],
       ...suites,

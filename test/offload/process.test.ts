@@ -7,6 +7,7 @@ import { expect } from 'chai';
 import { createOffload } from '../../src/offload/index.ts';
 import { listen } from './support/connections.ts';
 import { FakeSidecar } from './support/fake-sidecar.ts';
+import { typescriptOptions } from '../support/typescript.ts';
 
 describe('the connection to the sidecar', () => {
   let sidecar: FakeSidecar;
@@ -21,7 +22,7 @@ describe('the connection to the sidecar', () => {
 
   it('does not keep the process alive, and is found by the environment', async () => {
     const script = fileURLToPath(new URL('./support/short-lived.ts', import.meta.url));
-    const { stdout } = await promisify(execFile)(process.execPath, ['--import', 'tsx', script], {
+    const { stdout } = await promisify(execFile)(process.execPath, [...typescriptOptions, script], {
       env: { ...process.env, SIDEKEY_ADDRESS: sidecar.address, SIDEKEY_IDENTITY: 'web' },
       timeout: 15_000,
     });

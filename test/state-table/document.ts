@@ -76,7 +76,7 @@ const columns = 6;
 
 const header = `# State machine of the handshake engine
 
-Written by \`node --import tsx test/state-table/write.ts\`, which brings the engine to every state with
+Written by \`node --import ./test/support/typescript.mjs test/state-table/write.ts\`, which brings the engine to every state with
 real messages and says one more thing to it. A test makes it anew and compares, so this is what the
 code does. Change the code, not this file.
 

@@ -19,8 +19,8 @@ import {
 } from './scenarios.ts';
 
 /**
- * Records all flights anew: `node --import tsx test/vectors/record.ts [name ...]`. The peer is the
- * OpenSSL inside Node. Keys and certificates are fresh each time and only their public halves and
+ * Records all flights anew: `node --import ./test/support/typescript.mjs
+ * test/vectors/record.ts [name ...]`. The peer is the OpenSSL inside Node. Keys and certificates are fresh each time and only their public halves and
  * what they signed are written down; a changed file is to be reviewed like code.
  */
 async function main(names: readonly string[]): Promise<void> {

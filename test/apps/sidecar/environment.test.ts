@@ -12,7 +12,7 @@ describe('dangerousEnvironment', () => {
     {
       name: 'harmless options',
       environment: { NODE_OPTIONS: '--max-old-space-size=512 --secure-heap=65536' },
-      nodeOptions: ['--import', 'tsx', '--secure-heap=65536'],
+      nodeOptions: ['--import', './any.mjs', '--secure-heap=65536'],
       found: [],
     },
     { name: 'a variable that is set but empty', environment: { SSLKEYLOGFILE: '' }, found: [] },

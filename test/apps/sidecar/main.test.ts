@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { createTestCa, writeIdentity } from '../../support/test-ca.ts';
+import { typescriptOptions } from '../../support/typescript.ts';
 
 const main = fileURLToPath(new URL('../../../src/apps/sidecar/main.ts', import.meta.url));
 
@@ -39,8 +40,7 @@ describe('runSidecar, as a process', function () {
     const child = spawn(
       process.execPath,
       [
-        '--import',
-        'tsx',
+        ...typescriptOptions,
         '--input-type=module',
         '-e',
         `import { runSidecar } from ${JSON.stringify(main)}; process.exitCode = await runSidecar(${call});`,

@@ -2,6 +2,7 @@ import { expect } from 'chai';
 import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { typescriptOptions } from '../../support/typescript.ts';
 
 const room = fileURLToPath(new URL('../../../src/apps/sidecar/undumpable.ts', import.meta.url));
 
@@ -23,7 +24,7 @@ describe('makeUndumpable', () => {
       this.skip();
     }
     const { stdout } = await promisify(execFile)(process.execPath, [
-      ...['--import', 'tsx', '--no-warnings', '--input-type=module', '-e', program],
+      ...[...typescriptOptions, '--input-type=module', '-e', program],
     ]);
     expect(JSON.parse(stdout)).to.deep.equal({ before: 1, done: true, after: 0 });
   });

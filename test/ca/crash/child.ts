@@ -2,6 +2,7 @@ import { type ChildProcess, fork } from 'node:child_process';
 import type { Order, Report } from './authority-process.ts';
 import type { Deed, perform } from './deeds.ts';
 import type { Home } from './replica.ts';
+import { typescriptOptions } from '../../support/typescript.ts';
 
 export interface ChildOptions {
   readonly mode?: 'open' | 'initialise';
@@ -38,10 +39,7 @@ export class Child {
       [url, directory, mode, replicaId, String(clockOffsetMs)],
       {
         serialization: 'advanced',
-        execArgv: [
-          '--no-warnings',
-          `--import=${new URL('../../support/tsx.mjs', import.meta.url).href}`,
-        ],
+        execArgv: [...typescriptOptions],
         env: environment,
       },
     );

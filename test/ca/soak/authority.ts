@@ -1,4 +1,5 @@
 import { type ChildProcess, fork } from 'node:child_process';
+import { typescriptOptions } from '../../support/typescript.ts';
 /** An authority that dies again and again, and whoever asks it something asks once more. */
 export class MortalAuthority {
   readonly #url: string;
@@ -69,10 +70,7 @@ export class MortalAuthority {
       [this.#url, this.#directory, String(this.ms), this.#mode],
       {
         serialization: 'advanced',
-        execArgv: [
-          '--no-warnings',
-          `--import=${new URL('../../support/tsx.mjs', import.meta.url).href}`,
-        ],
+        execArgv: [...typescriptOptions],
         env: environment,
       },
     );

@@ -19,7 +19,7 @@ import { MortalAuthority } from './authority.ts';
  * all its keys by itself, is killed at random, and now and then an operator goes back. After every half
  * day each host has to accept every other with the roots it has, and no invariant may be broken.
  *
- * node --import tsx test/ca/soak/main.ts [DAYS] [sqlite | postgres] [SEED]
+ * node --import ./test/support/typescript.mjs test/ca/soak/main.ts [DAYS] [sqlite | postgres] [SEED]
  */
 const [days = '150', kind = 'sqlite', seed = randomBytes(4).toString('hex')] =
   process.argv.slice(2);

@@ -13,6 +13,7 @@ import { StoreError } from '../../../src/ca/store/options.ts';
 import type { Store } from '../../../src/ca/store/store.ts';
 import { rejection } from '../support/rejection.ts';
 import { type OwnedPlace, sqlitePlace } from '../support/stores.ts';
+import { typescriptOptions } from '../../support/typescript.ts';
 
 describe('SQLite store', () => {
   let place: OwnedPlace;
@@ -67,7 +68,7 @@ describe('SQLite store', () => {
     const store = await place.initialise();
     await store.close();
     const child = fork(new URL('./killed-writer.ts', import.meta.url), [place.url], {
-      execArgv: [`--import=${new URL('../../support/tsx.mjs', import.meta.url).href}`],
+      execArgv: [...typescriptOptions],
     });
     const answered: string[] = [];
     child.on('message', (subject: string) => {
