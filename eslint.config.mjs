@@ -111,6 +111,34 @@ export default defineConfig(
   },
   ...roomRules,
   {
+    // An agent answers and never asks: nothing in it can send a request.
+    files: ['src/apps/agent/**'],
+    rules: {
+      'no-restricted-globals': ['error', 'fetch', 'WebSocket', 'EventSource', 'XMLHttpRequest'],
+      '@typescript-eslint/no-restricted-imports': [
+        'error',
+        {
+          paths: [
+            ...['node:https', 'https', 'http', 'http2', 'undici'].map((name) => ({
+              name,
+              message: 'an agent is no HTTP client',
+            })),
+            {
+              name: 'node:http',
+              importNames: ['request', 'get', 'Agent', 'globalAgent', 'ClientRequest', 'default'],
+              message: 'an agent is no HTTP client',
+            },
+            {
+              name: 'node:http2',
+              importNames: ['connect', 'default'],
+              message: 'an agent is no HTTP client',
+            },
+          ],
+        },
+      ],
+    },
+  },
+  {
     files: ['test/**', 'bench/**'],
     rules: {
       '@typescript-eslint/no-unused-expressions': 'off',

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
+import { addAgentCommand } from './commands/agent.ts';
 import { addAgentsCommand } from './commands/agents.ts';
 import { addAuditCommand } from './commands/audit.ts';
 import { addAuthorityCommand } from './commands/authority.ts';
@@ -66,6 +67,7 @@ function buildProgram(output: CommandOutput, finish: (code: number) => void): Co
   addEnrollCommand(program);
   addAuthorityCommand(program, finish);
   addTokenCommand(program);
+  addAgentCommand(program, finish);
   addAgentsCommand(program);
   addCertificatesCommand(program);
   addRotateCommand(program);

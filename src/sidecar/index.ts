@@ -1,5 +1,6 @@
 export type { AuthorityConfig, KeyLocation, StoreLocation } from './authority-config.ts';
 export { type EnrolledIdentityConfig, parseSidecarConfig, type SidecarConfig } from './config.ts';
+export { address, count, duration, path, shortDuration } from './config-values.ts';
 export { ConfigurationError } from './configuration-error.ts';
 export type {
   CredentialSource,
@@ -15,3 +16,4 @@ export { joinKeyAndChain, type KeyWithChain } from './local-identity.ts';
 export { checkSidecar, type Sidecar, type SidecarOptions, startSidecar } from './sidecar.ts';
 export { signatureSchemes } from './signature-schemes.ts';
 export { offeredVersion, type VersionAttempt, VersionAttempts } from './version-attempts.ts';
+export { readYaml, type YamlSource } from './yaml-source.ts';
