@@ -20,4 +20,14 @@ export type HostPoint =
   /** The authority knows that the new certificates arrived … */
   | 'host.after_confirm'
   /** … and so do we. */
-  | 'host.after_confirmed';
+  | 'host.after_confirmed'
+  /** It is on disk that the bootstrap identity is shut for good. */
+  | 'host.after_shut'
+  /** It is on disk that the enrolment is to be forgotten. */
+  | 'host.after_marked'
+  /** Keys, certificates and trust of the enrolment are gone. */
+  | 'host.after_removed'
+  /** A new bootstrap key is on disk. */
+  | 'host.after_bootstrap'
+  /** Nothing of the enrolment is left. */
+  | 'host.after_forgotten';

@@ -99,6 +99,15 @@ export class CredentialStore {
     reached('host.after_cleared');
   }
 
+  /** Destroys all keys; durable when this resolves. */
+  async forget(): Promise<void> {
+    const { directory } = this.#options;
+    this.#current = undefined;
+    this.#pending = undefined;
+    await directory.destroy('pending');
+    await directory.destroy('current');
+  }
+
   /** Remembers that the authority knows of the arrival. */
   async markConfirmed(): Promise<void> {
     if (this.#current === undefined) return;

@@ -1,6 +1,7 @@
 import type { KeyObject } from 'node:crypto';
 import { toHex } from '../bytes/bytes.ts';
 import type { FollowTrustResponse, HostReport } from '../gen/sidekey/v1/certificate_authority.ts';
+import { ServiceError } from '../rpc/errors.ts';
 import { AuthorityLink, type LinkTarget } from './authority-link.ts';
 import { CredentialStore } from './credential-store.ts';
 import type { CurrentSlot } from './current-slot.ts';
@@ -57,6 +58,8 @@ export class EnrolledIdentity {
   #clockSkewMs: number | undefined;
   #started = false;
   #closed = false;
+  /** It is on disk that the enrolment is to be forgotten, and not everything is gone yet. */
+  #isForgetting = false;
 
   private constructor(options: EnrolledIdentityOptions, kept: Kept) {
     this.#options = options;
@@ -67,6 +70,7 @@ export class EnrolledIdentity {
     const common = {
       ...kept,
       ...{ dial, now, log, timers, random },
+      installed: () => this.#shutLatch(),
       link: this.#link,
       reached: options.reached ?? (() => undefined),
       report: () => this.#report(),
@@ -115,7 +119,9 @@ export class EnrolledIdentity {
       const { trust, problems: ofTrust } = await HostTrust.open(directory, options.now);
       const problems = [...ofSlots, ...ofTrust];
       for (const problem of problems) options.log.error({ problem }, 'a state file was damaged');
-      return new EnrolledIdentity(options, { directory, store, trust, problems });
+      const identity = new EnrolledIdentity(options, { directory, store, trust, problems });
+      await identity.#settleLatch();
+      return identity;
     } catch (error) {
       await directory.close();
       throw error;
@@ -228,8 +234,47 @@ export class EnrolledIdentity {
    * `FAILED_PRECONDITION` with `already_enrolled` or `bundle_expired`, `PERMISSION_DENIED` with the
    * authority's reason or what is wrong with its answer, `UNAVAILABLE`.
    */
-  enroll(file: Uint8Array): Promise<Enrolment> {
-    return this.#enroller.enroll(file);
+  async enroll(file: Uint8Array): Promise<Enrolment> {
+    // What was to be forgotten and is not all gone would take this along.
+    if (this.#isForgetting) await this.forget();
+    const enrolment = await this.#enroller.enroll(file);
+    await this.#shutLatch();
+    return enrolment;
+  }
+
+  /**
+   * Renews the certificates now. Rejects with `ServiceError`: `FAILED_PRECONDITION` with `not_enrolled` or
+   * the reason for which the authority refuses it, `UNAVAILABLE`.
+   */
+  async renew(): Promise<Date> {
+    await this.#renewer.renewNow();
+    const slot = this.#enrolledSlot();
+    if (slot !== undefined) return slot.leaf.notAfter;
+    throw new ServiceError('FAILED_PRECONDITION', 'not_enrolled', 'this identity was forgotten');
+  }
+
+  /**
+   * Destroys the keys and all else the enrolment left, and opens what ended with it again. Once this is
+   * on disk as an intention, neither a crash nor an error of the disk leaves the identity usable: it is
+   * gone on with at the next start. Answers whether there was anything to forget. Rejects with
+   * `ServiceError`: `UNAVAILABLE` with `state_not_writable`.
+   */
+  forget(): Promise<boolean> {
+    return this.#turns.run(async () => {
+      if (this.#closed) throw new ServiceError('UNAVAILABLE', 'closed', 'this identity was closed');
+      const { store } = this.#kept;
+      const { pending } = store;
+      if (!this.#isForgetting && store.current === undefined && pending === undefined) return false;
+      try {
+        await this.#forget();
+      } catch (error) {
+        if (!(error instanceof Error)) throw error;
+        throw new ServiceError('UNAVAILABLE', 'state_not_writable', error.message);
+      } finally {
+        this.#changed();
+      }
+      return true;
+    });
   }
 
   /** Stops everything and lets go of the directory. */
@@ -245,8 +290,60 @@ export class EnrolledIdentity {
     await this.#kept.directory.close();
   }
 
+  /** Each step leaves a state from which the next start goes on. */
+  async #forget(): Promise<void> {
+    const { directory, store, trust } = this.#kept;
+    const { reached = () => undefined, latch, log } = this.#options;
+    if (!this.#isForgetting) await directory.write('forgotten', new Uint8Array());
+    this.#isForgetting = true;
+    reached('host.after_marked');
+    this.#enroller.reset();
+    this.#renewer.stop();
+    await this.#follower.stop();
+    await this.#link.reset();
+    await store.forget();
+    await trust.forget();
+    this.#credential = undefined;
+    reached('host.after_removed');
+    await latch?.reopen();
+    await directory.remove('forgotten');
+    this.#isForgetting = false;
+    reached('host.after_forgotten');
+    log.info('enrolment forgotten, its keys destroyed');
+  }
+
+  /** What ends with the enrolment may not have heard of it, or of its end, before the process ended. */
+  async #settleLatch(): Promise<void> {
+    const { directory, store } = this.#kept;
+    const { body, problems } = await directory.read('forgotten');
+    // Whatever the file says: that it is there means that the enrolment was to be forgotten.
+    this.#isForgetting = body !== undefined || problems.length > 0;
+    if (!this.#isForgetting) {
+      if (store.current !== undefined) await this.#shutLatch();
+      return;
+    }
+    try {
+      await this.#forget();
+    } catch (error) {
+      this.#options.log.error({ err: error }, 'the end of an enrolment is not on disk yet');
+    }
+  }
+
+  /** Certificates on disk say the same, so what cannot be written now is written at the next start. */
+  async #shutLatch(): Promise<void> {
+    try {
+      await this.#options.latch?.shut();
+    } catch (error) {
+      this.#options.log.error(
+        { err: error },
+        'what ends with the enrolment is shut in memory only',
+      );
+    }
+  }
+
   /** Certificates are worth nothing without roots, so both or none. */
   #enrolledSlot(): CurrentSlot | undefined {
+    if (this.#isForgetting) return undefined;
     return this.#kept.trust.trust && this.#kept.store.current;
   }
 
@@ -261,6 +358,7 @@ export class EnrolledIdentity {
 
   #problemBeforeEnrolment(): string {
     const { problem, isEnrolling } = this.#enroller;
+    if (this.#isForgetting) return 'not enrolled: what was to be forgotten is not all gone yet';
     const [damaged] = this.#kept.problems;
     if (problem !== undefined) return `not enrolled: ${problem}`;
     if (isEnrolling) return 'enrolling';
@@ -298,7 +396,7 @@ export class EnrolledIdentity {
   }
 
   #target(): LinkTarget {
-    const slot = this.#kept.store.current;
+    const slot = this.#enrolledSlot();
     const { trust } = this.#kept.trust;
     if (slot === undefined || trust === undefined) throw new Error('not enrolled');
     return {

@@ -79,6 +79,14 @@ export class Enroller {
     onChanged();
   }
 
+  /** What was begun is void. */
+  reset(): void {
+    this.#alarm.clear();
+    this.#isEnrolling = false;
+    this.#failures = 0;
+    this.#problem = undefined;
+  }
+
   stop(): void {
     this.#stopped = new ServiceError('UNAVAILABLE', 'closed', 'this identity was closed');
     this.#alarm.clear();
@@ -102,7 +110,7 @@ export class Enroller {
     throw new ServiceError(
       'FAILED_PRECONDITION',
       'already_enrolled',
-      `this identity is enrolled as ${spiffeId} with another bundle; to enrol anew, stop the sidecar and remove its directory`,
+      `this identity is enrolled as ${spiffeId} with another bundle; to enrol anew, forget that first`,
     );
   }
 

@@ -21,6 +21,8 @@ export interface EnrolmentOptions {
   /** The authority's clock, as it answered. */
   readonly onServerTime: (time: Date | undefined) => void;
   readonly reached: (point: HostPoint) => void;
+  /** Called when the certificates are on disk; durable when it resolves. */
+  readonly installed: () => Promise<void>;
 }
 
 /**
@@ -75,6 +77,7 @@ export async function enrollOnce(
       renewalDraw: random(),
       confirmed: false,
     });
+    await options.installed();
   } finally {
     await link.close();
   }

@@ -114,6 +114,18 @@ export class HostTrust {
     });
   }
 
+  /** Nothing was ever heard; durable when this resolves. */
+  async forget(): Promise<void> {
+    await this.replaceRevocations(noPosition, () => []);
+    await this.#turns.run(async () => {
+      await this.#directory.remove('trust');
+      await this.#directory.remove('guidance');
+      this.#trust = undefined;
+      this.#guidance = noGuidance;
+      this.#heardAt = undefined;
+    });
+  }
+
   heard(at: Date): void {
     this.#heardAt = at;
   }

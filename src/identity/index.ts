@@ -1,8 +1,10 @@
+export { BootstrapIdentity, type BootstrapIdentityOptions } from './bootstrap-identity.ts';
 export type { AuthorityCredential, AuthorityExpectation, DialAuthority } from './dial.ts';
 export type { HostPoint } from './crash-points.ts';
 export { DirectoryInUseError } from './directory-lock.ts';
 export { EnrolledIdentity, type HostCredential } from './enrolled-identity.ts';
 export type { Enrolment } from './enroller.ts';
+export type { EnrolmentLatch } from './enrolment-latch.ts';
 export { BundleError, type EnrolmentBundle, parseEnrolmentBundle } from './enrolment-bundle.ts';
 export type { TlsFloors } from './host-trust.ts';
 export type { EnrolmentState, EnrolmentStatus } from './identity-status.ts';

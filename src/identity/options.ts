@@ -2,6 +2,7 @@ import type { Logger } from 'pino';
 import type { ListenerReport } from '../gen/sidekey/v1/certificate_authority.ts';
 import type { HostPoint } from './crash-points.ts';
 import type { DialAuthority } from './dial.ts';
+import type { EnrolmentLatch } from './enrolment-latch.ts';
 import type { Timers } from './timers.ts';
 
 /** Kinds of TLS keys a host makes for itself. */
@@ -27,6 +28,8 @@ export interface EnrolledIdentityOptions {
   readonly tlsKeyType?: TlsKeyType;
   /** Absent: `ecdsa-p256`. */
   readonly decryptionKeyType?: DecryptionKeyType;
+  /** What ends with the enrolment; absent: nothing. */
+  readonly latch?: EnrolmentLatch;
   /** Absent: Node's, which do not keep the process alive. */
   readonly timers?: Timers;
   /** Called when a step is done after which a crash must do no harm; for tests of that. */

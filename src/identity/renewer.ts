@@ -1,4 +1,5 @@
 import type { Logger } from 'pino';
+import { ServiceError } from '../rpc/errors.ts';
 import { type AuthorityFailure, failureOf } from './authority-failure.ts';
 import type { CurrentSlot } from './current-slot.ts';
 import { confirm, renew, type RenewalOptions } from './renewal.ts';
@@ -22,6 +23,7 @@ export class Renewer {
   readonly #alarm: Alarm;
   #running = false;
   #busy = false;
+  #immediate: Promise<void> | undefined;
   #orderedAt: Date | undefined;
   #failures = 0;
   #failure: AuthorityFailure | undefined;
@@ -109,6 +111,37 @@ export class Renewer {
     return ordered !== undefined && ordered.getTime() < planned.getTime() ? ordered : planned;
   }
 
+  /**
+   * Renews at once; whoever asks while one renewal is under way gets its result. Rejects with why it did
+   * not come about; it is tried again then, as any other.
+   */
+  renewNow(): Promise<void> {
+    this.#immediate ??= this.#renewNow().finally(() => {
+      this.#immediate = undefined;
+    });
+    return this.#immediate;
+  }
+
+  async #renewNow(): Promise<void> {
+    const { store, now, exclusive } = this.#options;
+    this.#alarm.clear();
+    this.#busy = true;
+    const before = this.#renewals;
+    try {
+      // An attempt that is under way may be for these very certificates.
+      await exclusive(() => Promise.resolve());
+      if (this.#renewals === before && this.#running && store.current !== undefined) {
+        this.#orderedAt = now();
+        await this.#attempt();
+      }
+    } finally {
+      this.#busy = false;
+      this.#plan();
+    }
+    if (this.#renewals !== before) return;
+    throw renewalRefusal(this.#failure);
+  }
+
   /** Never rejects. */
   async #attempt(): Promise<void> {
     try {
@@ -172,6 +205,19 @@ export class Renewer {
     if (failure.refused) log.error(facts, 'certificates cannot be renewed');
     else log.warn(facts, 'certificates not renewed yet');
   }
+}
+
+function renewalRefusal(failure: AuthorityFailure | undefined): ServiceError {
+  if (failure === undefined) {
+    return new ServiceError('FAILED_PRECONDITION', 'not_enrolled', 'there is nothing to renew');
+  }
+  const { refused, reason, message, retryAfterMs } = failure;
+  return new ServiceError(
+    refused ? 'FAILED_PRECONDITION' : 'UNAVAILABLE',
+    reason,
+    `not renewed: ${message}`,
+    ...(retryAfterMs === undefined ? [] : [{ retryAfterMs }]),
+  );
 }
 
 function lifeOf({ issuedAt, leaf, renewalDraw }: CurrentSlot) {

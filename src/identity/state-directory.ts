@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { lstat, mkdir, open, readdir, rename, rm } from 'node:fs/promises';
+import { type FileHandle, lstat, mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { wipe } from '../bytes/bytes.ts';
 import { DirectoryInUseError, DirectoryLock } from './directory-lock.ts';
@@ -100,6 +100,43 @@ export class StateDirectory {
     });
   }
 
+  /**
+   * As {@link remove}, for keys that nobody may have any more: what the files held is overwritten first.
+   * A disk that writes elsewhere what is overwritten keeps it all the same.
+   */
+  destroy(kind: StateFileKind): Promise<void> {
+    return this.#turns.run(async () => {
+      this.#takeLock();
+      for (const name of [kind, copyOf(kind)]) {
+        const old = await openOld(join(this.path, name));
+        await rm(join(this.path, name), { force: true });
+        await overwrite(old);
+      }
+      await syncDirectory(this.path);
+    });
+  }
+
+  /** As {@link write}, destroying what the files held before. */
+  async supersede(kind: StateFileKind, body: Uint8Array): Promise<void> {
+    const file = encodeStateFile(kind, body);
+    await this.#turns.run(async () => {
+      try {
+        for (const name of [kind, copyOf(kind)]) {
+          const old = await openOld(join(this.path, name));
+          try {
+            await this.#replace(name, file);
+          } catch (error) {
+            await old?.close();
+            throw error;
+          }
+          await overwrite(old);
+        }
+      } finally {
+        wipe(file);
+      }
+    });
+  }
+
   /** Replaces one file by bytes as they are. */
   replace(name: string, bytes: Uint8Array): Promise<void> {
     return this.#turns.run(() => this.#replace(name, bytes));
@@ -137,6 +174,28 @@ export class StateDirectory {
   #takeLock(): void {
     if (this.#closed) throw new StateFileError('the directory was let go of');
     this.#lock ??= new DirectoryLock(join(this.path, 'lock'));
+  }
+}
+
+/** A file that is about to lose its name, if it is there. */
+async function openOld(path: string): Promise<FileHandle | undefined> {
+  try {
+    return await open(path, constants.O_WRONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ELOOP') return undefined;
+    throw error;
+  }
+}
+
+/** Overwrites what has no name any more, and closes it. */
+async function overwrite(file: FileHandle | undefined): Promise<void> {
+  if (file === undefined) return;
+  try {
+    const { size } = await file.stat();
+    await file.write(Buffer.alloc(Math.min(size, maxFileBytes)), 0, null, 0);
+    await file.sync();
+  } finally {
+    await file.close();
   }
 }
 

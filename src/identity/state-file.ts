@@ -4,7 +4,8 @@ import { Writer } from '../bytes/writer.ts';
 import { hash } from '../crypto/hash.ts';
 
 /** What a file of an identity's directory holds. */
-export type StateFileKind = 'current' | 'pending' | 'trust' | 'guidance';
+export type StateFileKind =
+  'current' | 'pending' | 'trust' | 'guidance' | 'forgotten' | 'bootstrap';
 
 /** A file that is not what it should be; the message says how, without the file's name. */
 export class StateFileError extends Error {
@@ -79,4 +80,6 @@ const kindNumbers: Readonly<Record<StateFileKind, number>> = {
   pending: 2,
   trust: 3,
   guidance: 4,
+  forgotten: 5,
+  bootstrap: 6,
 };

@@ -68,6 +68,8 @@ export { encodePem, parseCertificatePem, parsePem, type PemBlock } from './pem.t
 export { openPkcs12, type Pkcs12Content } from './pkcs12.ts';
 export { exportPkcs8Pem, importPrivateKey, loadPrivateKey } from './private-key.ts';
 export { isTrustDomain, parseSpiffeId, type SpiffeId, spiffeIdOf } from './spiffe-id.ts';
+export { type SelfSignedOptions, verifySelfSigned } from './self-signed.ts';
+export { matchesSpiffePattern, parseSpiffePattern, type SpiffePattern } from './spiffe-pattern.ts';
 export { checkStaple, type StapleOptions, stapleStatus, type StapleStatus } from './staple.ts';
 export { createTrustAnchors, type TrustAnchors } from './trust-anchors.ts';
 export { type VerifiedChain, verifyChain, type VerifyChainOptions } from './verify-chain.ts';

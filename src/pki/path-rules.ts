@@ -23,6 +23,12 @@ export interface RuleContext {
  * looks for its issuer. Throws `CertificateError`.
  */
 export function checkLeaf(leaf: Certificate, context: RuleContext): void {
+  checkLeafUse(leaf, context);
+  checkAlternativeNames(leaf);
+}
+
+/** Those of {@link checkLeaf} that are not about names. Throws `CertificateError`. */
+export function checkLeafUse(leaf: Certificate, context: RuleContext): void {
   checkCommon(leaf, context);
   if (leaf.basicConstraints?.isCa === true) {
     throw refuse('bad_certificate', 'peer_certificate_is_ca', leaf, 'is a CA certificate');
@@ -43,7 +49,6 @@ export function checkLeaf(leaf: Certificate, context: RuleContext): void {
     const rule = 'has no extended key usage';
     throw refuse('unsupported_certificate', 'wrong_extended_key_usage', leaf, rule);
   }
-  checkAlternativeNames(leaf);
   if (!isAcceptableKey(leaf.publicKey)) throw weakKey(leaf);
 }
 

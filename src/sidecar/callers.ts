@@ -9,6 +9,17 @@ export interface Caller {
   readonly id: string;
   /** Names of the identities he may use; `all` for whoever runs the sidecar. */
   readonly identities: 'all' | ReadonlySet<string>;
+  readonly permissions: Permissions;
+}
+
+/** What a caller may do with his identities besides handshakes. */
+export interface Permissions {
+  /** Have them enrol, renew, and be forgotten. */
+  readonly enroll: boolean;
+  /** Have them renew. */
+  readonly renew: boolean;
+  /** Talk to peers by the hash of their public key, whatever the identity trusts. */
+  readonly pinnedPeers: boolean;
 }
 
 /** Decides who the callers of one listener are. */
@@ -23,6 +34,11 @@ export class CallerPolicy {
       gid: rule.gid,
       token: rule.tokenFile === undefined ? undefined : new TokenFile(rule.tokenFile),
       identities: new Set(rule.identities),
+      permissions: {
+        enroll: rule.enroll ?? false,
+        renew: rule.renew ?? false,
+        pinnedPeers: rule.pinnedPeers ?? false,
+      },
     }));
     this.#ownUid = ownUid;
   }
@@ -47,12 +63,14 @@ export class CallerPolicy {
   identify(credentials: PeerCredentials | undefined, tokens: readonly string[]): Caller {
     if (this.#rules.length === 0) {
       if (credentials !== undefined && credentials.uid === this.#ownUid) {
-        return { id: `uid:${String(credentials.uid)}`, identities: 'all' };
+        const id = `uid:${String(credentials.uid)}`;
+        return { id, identities: 'all', permissions: withoutRules };
       }
     }
     for (const [index, rule] of this.#rules.entries()) {
       if (!holds(rule, credentials, tokens)) continue;
-      return { id: callerId(index, rule, credentials), identities: rule.identities };
+      const { identities, permissions } = rule;
+      return { id: callerId(index, rule, credentials), identities, permissions };
     }
     throw this.#refusal(tokens);
   }
@@ -86,6 +104,7 @@ interface Rule {
   readonly gid: number | undefined;
   readonly token: TokenFile | undefined;
   readonly identities: ReadonlySet<string>;
+  readonly permissions: Permissions;
 }
 
 function holds(
@@ -104,5 +123,8 @@ function callerId(index: number, rule: Rule, credentials: PeerCredentials | unde
   const user = credentials === undefined ? 'unknown' : String(credentials.uid);
   return rule.token === undefined ? `uid:${user}` : `rule:${String(index)}:uid:${user}`;
 }
+
+/** What makes a sidecar laxer is asked for by a rule, of its owner too. */
+const withoutRules: Permissions = { enroll: true, renew: true, pinnedPeers: false };
 
 const maxTokens = 16;

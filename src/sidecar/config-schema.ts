@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { parseSpiffePattern } from '../pki/index.ts';
 import { cipherSuites } from '../tls/cipher-suites.ts';
 import { authoritySchema } from './authority-schema.ts';
 import {
@@ -21,6 +22,10 @@ const allowRule = z.strictObject({
   gid: numericId.optional(),
   tokenFile: path.optional(),
   identities: z.array(z.string()).min(1, 'must name at least one identity'),
+  // What the caller may do with these identities besides handshakes, and whom he may talk to.
+  enroll: z.boolean().default(false),
+  renew: z.boolean().default(false),
+  pinnedPeers: z.boolean().default(false),
 });
 
 const listener = z.strictObject({
@@ -36,10 +41,24 @@ const identityName = z
   .string()
   .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/u, 'names are letters, digits, dot, dash, underscore');
 
-const fileSettings = ['certificate', 'privateKey'] as const;
-const enrolledSettings = ['keyType', 'decryptionKeyType'] as const;
+const peerPattern = z
+  .string()
+  .refine(
+    (text) => parseSpiffePattern(text) !== undefined,
+    'must be a SPIFFE ID, or one whose last segment is *',
+  );
 
-/** Either files, or keys this sidecar makes itself and has certified by an authority. */
+/** Whose settings are whose. */
+const identitySettings = {
+  files: ['certificate', 'privateKey'],
+  enrolled: ['keyType', 'decryptionKeyType'],
+  'self-signed': ['until', 'trust', 'peers'],
+} as const;
+
+/**
+ * Files; or keys this sidecar makes itself, and has certified by an authority (`enrolled`) or certifies
+ * itself for the time before that (`selfSigned`).
+ */
 const identity = z
   .strictObject({
     certificate: path.optional(),
@@ -47,21 +66,54 @@ const identity = z
     enrolled: z.literal(true, 'is true or left out').optional(),
     keyType: z.enum(['ecdsa-p256', 'ecdsa-p384', 'ed25519', 'rsa']).optional(),
     decryptionKeyType: z.enum(['ecdsa-p256', 'rsa', 'none']).optional(),
+    selfSigned: z.literal(true, 'is true or left out').optional(),
+    until: z.string().optional(),
+    trust: path.optional(),
+    peers: z.array(peerPattern).min(1, 'must hold at least one SPIFFE ID').optional(),
     default: z.boolean().default(false),
   })
   .check(({ value, issues }) => {
-    for (const name of fileSettings) {
-      if ((value[name] === undefined) === (value.enrolled === true)) continue;
+    const report = (name: string, message: string): void => {
+      issues.push({ code: 'custom', path: [name], message, input: value });
+    };
+    const kind = kindOf(value);
+    for (const owner of identityKinds) {
+      if (owner === kind) continue;
       const message =
-        value.enrolled === true ? 'is not for enrolled identities' : 'needed, or enrolled: true';
-      issues.push({ code: 'custom', path: [name], message, input: value });
+        owner === 'files' ? `is not for ${kind} identities` : `is for ${owner} identities`;
+      for (const name of identitySettings[owner]) {
+        if (value[name] !== undefined) report(name, message);
+      }
     }
-    for (const name of enrolledSettings) {
-      if (value[name] === undefined || value.enrolled === true) continue;
-      const message = 'is for enrolled identities';
-      issues.push({ code: 'custom', path: [name], message, input: value });
+    if (value.enrolled === true && value.selfSigned === true) {
+      report('selfSigned', 'and enrolled exclude each other');
+    }
+    if (kind === 'files') {
+      for (const name of identitySettings.files) {
+        if (value[name] === undefined) report(name, 'needed, or enrolled: true');
+      }
+    }
+    if (kind !== 'self-signed') return;
+    if (value.until === undefined) report('until', 'needed: the identity whose enrolment ends it');
+    if (value.default) report('default', 'is not for self-signed identities');
+    if (value.peers !== undefined && value.trust === undefined) {
+      report('peers', 'needs trust: a SPIFFE ID is worth what vouches for it');
     }
   });
+
+const identityKinds = ['files', 'enrolled', 'self-signed'] as const;
+
+/** What an identity is, by the setting that says so. */
+export function kindOf({
+  enrolled,
+  selfSigned,
+}: {
+  readonly enrolled?: true | undefined;
+  readonly selfSigned?: true | undefined;
+}): (typeof identityKinds)[number] {
+  if (enrolled === true) return 'enrolled';
+  return selfSigned === true ? 'self-signed' : 'files';
+}
 
 const trust = z.strictObject({
   bundle: path.optional(),

@@ -1,12 +1,13 @@
 import { dirname, resolve } from 'node:path';
 import type { z } from 'zod';
+import { parseSpiffePattern, type SpiffePattern } from '../pki/index.ts';
 import type { ListenAddress } from '../rpc/address.ts';
 import { formatAddress, isLoopback, parseListenAddress } from '../rpc/address.ts';
 import type { CipherSuite } from '../tls/cipher-suites.ts';
 import { cipherSuites } from '../tls/cipher-suites.ts';
 import { NamedGroup } from '../tls/registries.ts';
 import { type AuthorityConfig, authorityProblems, buildAuthority } from './authority-config.ts';
-import { configSchema, type RawConfig } from './config-schema.ts';
+import { configSchema, kindOf, type RawConfig } from './config-schema.ts';
 import { ConfigurationError } from './configuration-error.ts';
 import { readYaml, type YamlSource } from './yaml-source.ts';
 
@@ -16,6 +17,12 @@ export interface AllowRule {
   readonly gid?: number;
   readonly tokenFile?: string;
   readonly identities: readonly string[];
+  /** Enrol, renew and forget these identities. */
+  readonly enroll?: boolean;
+  /** Renew these identities. */
+  readonly renew?: boolean;
+  /** Talk to peers by the hash of their public key, whatever the identity trusts. */
+  readonly pinnedPeers?: boolean;
 }
 
 export interface ListenerConfig {
@@ -48,7 +55,22 @@ export interface EnrolledIdentityConfig {
   readonly decryptionKeyType: 'ecdsa-p256' | 'rsa' | 'none';
 }
 
-export type IdentityConfig = FileIdentityConfig | EnrolledIdentityConfig;
+/** An identity with a certificate of its own making, for the time before another one has enrolled. */
+export interface BootstrapIdentityConfig {
+  readonly kind: 'self-signed';
+  readonly name: string;
+  /** Where its key is kept. */
+  readonly directory: string;
+  readonly isDefault: false;
+  /** Name of the enrolled identity whose enrolment ends it for good. */
+  readonly until: string;
+  /** Whom it believes, PEM; absent: nobody but peers that are pinned. */
+  readonly trust: string | undefined;
+  /** Which of those it trusts it talks to; empty: all. */
+  readonly peers: readonly SpiffePattern[];
+}
+
+export type IdentityConfig = FileIdentityConfig | EnrolledIdentityConfig | BootstrapIdentityConfig;
 
 export type ClientAuthMode = 'none' | 'request' | 'require';
 
@@ -164,11 +186,14 @@ function build(raw: RawConfig, file: string): SidecarConfig {
       mode: Number.parseInt(mode, 8),
       ...(owner === undefined ? {} : { owner }),
       ...(group === undefined ? {} : { group }),
-      allow: allow.map(({ uid, gid, tokenFile, identities }) => ({
+      allow: allow.map(({ uid, gid, tokenFile, identities, enroll, renew, pinnedPeers }) => ({
         ...(uid === undefined ? {} : { uid }),
         ...(gid === undefined ? {} : { gid }),
         ...(tokenFile === undefined ? {} : { tokenFile: path(tokenFile) }),
         identities,
+        enroll,
+        renew,
+        pinnedPeers,
       })),
     })),
     identities: Object.entries(raw.identities).map(([name, identity]) =>
@@ -201,12 +226,24 @@ function build(raw: RawConfig, file: string): SidecarConfig {
 
 function identityConfig(
   name: string,
-  { certificate, privateKey, keyType, decryptionKeyType, ...identity }: RawIdentity,
+  raw: RawIdentity,
   state: string,
   path: (relative: string) => string,
 ): IdentityConfig {
-  const common = { name, isDefault: identity.default };
-  // One of the two, as was checked.
+  const { certificate, privateKey, keyType, decryptionKeyType, until, trust, peers } = raw;
+  const common = { name, isDefault: raw.default };
+  // Which of the three, and that all it needs is there, was checked.
+  if (until !== undefined) {
+    return {
+      kind: 'self-signed',
+      name,
+      isDefault: false,
+      directory: path(`${state}/identities/${name}`),
+      until,
+      trust: trust === undefined ? undefined : path(trust),
+      peers: (peers ?? []).flatMap((text) => parseSpiffePattern(text) ?? []),
+    };
+  }
   if (certificate !== undefined && privateKey !== undefined) {
     return {
       kind: 'files',
@@ -302,7 +339,11 @@ function sectionProblems(raw: RawConfig, source: YamlSource): readonly string[] 
       report(['identities'], 'must hold at least one identity');
     }
   }
-  const fromFiles = Object.values(raw.identities).some(({ enrolled }) => enrolled !== true);
+  for (const [name, { until }] of Object.entries(raw.identities)) {
+    if (until === undefined || raw.identities[until]?.enrolled === true) continue;
+    report(['identities', name, 'until'], `no enrolled identity is called "${until}"`);
+  }
+  const fromFiles = Object.values(raw.identities).some((one) => kindOf(one) === 'files');
   if (fromFiles && raw.trust.bundle === undefined) {
     report(['trust', 'bundle'], 'identities from files need to know whom to trust');
   }

@@ -23,6 +23,25 @@ export interface CredentialSource {
   onChange(listener: () => void): () => void;
   /** Enrols with the content of a bundle file. Rejects with `ServiceError`. */
   enroll(bundle: Uint8Array): Promise<Enrolment>;
+  /** Renews the certificates now; answers until when they are good. Rejects with `ServiceError`. */
+  renew(): Promise<Date>;
+  /**
+   * Destroys keys and certificates; what ended when it enrolled begins anew. Answers whether there was
+   * anything to forget. Rejects with `ServiceError`.
+   */
+  forget(): Promise<boolean>;
+}
+
+/** An identity with a certificate of its own making, until another one has enrolled. */
+export interface BootstrapSource {
+  /** What to show to peers; absent when shut, and as long as there is no key. */
+  readonly current: SourceCredential | undefined;
+  /** The other one has enrolled: never to be used again, unless that is forgotten. */
+  readonly isShut: boolean;
+  /** Why it cannot be used though it is not shut, or not for long; absent: all is well. */
+  readonly problem: string | undefined;
+  /** Called after anything above has changed. Answers how to stop it. */
+  onChange(listener: () => void): () => void;
 }
 
 /** A private key and its certificates. */

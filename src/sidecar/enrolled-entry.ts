@@ -41,7 +41,10 @@ export class EnrolledEntry {
 
   /** Absent as long as there is no certificate. */
   get identity(): LocalIdentity | undefined {
-    return this.source.status.state === 'revoked' ? undefined : this.#identity;
+    const { status, current } = this.source;
+    // Forgotten: whatever was taken up is of no more use, and gone by the next look.
+    if (status.state === 'revoked' || current === undefined) return undefined;
+    return this.#identity;
   }
 
   /** Why it cannot be used, or not for long. */
@@ -55,7 +58,7 @@ export class EnrolledEntry {
     if (this.source.status.state === 'revoked') {
       return refusal('identity_revoked', `"${name}" was revoked by its authority`);
     }
-    if (this.#identity === undefined) {
+    if (this.identity === undefined) {
       return refusal('identity_not_enrolled', `"${name}" has not enrolled yet`);
     }
     const stale = this.#staleness('refuse');
@@ -75,7 +78,8 @@ export class EnrolledEntry {
   }
 
   #takeCredential(): boolean {
-    const { current } = this.source;
+    const { current, status } = this.source;
+    if (current === undefined && status.state !== 'revoked') this.#identity = undefined;
     if (current === undefined || current.version === this.#identity?.version) return false;
     const { name, isDefault } = this.config;
     const chain = current.chain.map((der) => parseCertificate(der));

@@ -8,6 +8,8 @@ export interface FollowerOptions {
   readonly onTrustChanged: () => void;
   /** Session tickets sealed so far are void. */
   readonly onTicketOrder: () => void;
+  /** Whatever changed was taken up. */
+  readonly onChanged: () => void;
 }
 
 /** Takes up what an enrolled identity gets to have, as it comes, and says so. */
@@ -55,6 +57,7 @@ export class EnrolledFollower {
       log.info({ identity: name }, 'session tickets sealed so far are void');
     }
     this.#reportProblem();
+    this.#options.onChanged();
   }
 
   /** The same problem is met again and again, but said once. */

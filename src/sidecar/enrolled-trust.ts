@@ -44,11 +44,11 @@ export class EnrolledTrust implements PeerTrust {
    */
   refresh(): boolean {
     const { trust } = this.#source;
-    if (trust === this.#bundle.trust || trust === undefined) return false;
+    if (trust === this.#bundle.trust) return false;
     this.#bundle = {
       trust,
-      anchors: createTrustAnchors(trust.roots.map((der) => parseCertificate(der))),
-      intermediates: trust.intermediates,
+      anchors: createTrustAnchors((trust?.roots ?? []).map((der) => parseCertificate(der))),
+      intermediates: trust?.intermediates ?? [],
     };
     this.#generation += 1;
     return true;

@@ -1,6 +1,6 @@
 import { isIP } from 'node:net';
 import type { AeadAlgorithm } from '../crypto/aead.ts';
-import { isHostName } from '../pki/index.ts';
+import { isHostName, parseSpiffePattern, type SpiffePattern } from '../pki/index.ts';
 import { ServiceError } from '../rpc/errors.ts';
 import type { ExporterRequest } from '../tls/config.ts';
 import type { ClientAuthMode } from './config.ts';
@@ -8,6 +8,11 @@ import type { ClientAuthMode } from './config.ts';
 /** A name a certificate can prove. */
 export type ProvableName =
   | { readonly kind: 'spiffe'; readonly id: string }
+  | { readonly kind: 'dns'; readonly name: string };
+
+/** Whom a client wants to reach, by what a certificate can prove. */
+export type TargetIdentity =
+  | { readonly kind: 'spiffe'; readonly pattern: SpiffePattern }
   | { readonly kind: 'dns'; readonly name: string };
 
 /** How a caller names one of our identities. */
@@ -29,13 +34,17 @@ interface CommonRequest {
   /** Absent: all. */
   readonly aeads: readonly AeadAlgorithm[] | undefined;
   readonly exporters: readonly ExporterRequest[];
+  /** SHA-256 of the public keys of which the peer must have one; empty: chain and name decide. */
+  readonly pinnedPublicKeys: readonly Uint8Array[];
+  /** Refuse a peer with which no application protocol is agreed on. */
+  readonly requireApplicationProtocol: boolean;
 }
 
 export interface ClientRequest extends CommonRequest {
   readonly role: 'client';
   readonly target: TargetHost | undefined;
   /** The peer must prove one of these; empty: that it is `target`. */
-  readonly targetIdentities: readonly ProvableName[];
+  readonly targetIdentities: readonly TargetIdentity[];
   /** Absent: the default. */
   readonly identity: IdentityReference | undefined;
   readonly anonymous: boolean;
@@ -47,6 +56,8 @@ export interface ServerRequest extends CommonRequest {
   readonly identities: readonly IdentityReference[];
   /** Absent: what the policy says. */
   readonly clientAuth: ClientAuthMode | undefined;
+  /** The peer must prove one of these; empty: any name will do. */
+  readonly allowedPeers: readonly SpiffePattern[];
   /** The peer's first bytes. */
   readonly firstBytes: Uint8Array;
 }
@@ -62,6 +73,23 @@ export function parseTarget(text: string): TargetHost | undefined {
   const name = host.replace(/\.$/u, '').toLowerCase();
   if (!isHostName(name)) throw invalid('target_name', `"${shown(text)}" is not a host name`);
   return { kind: 'dns', name };
+}
+
+/** Checks hashes of public keys. */
+export function checkPins(hashes: readonly Uint8Array[]): readonly Uint8Array[] {
+  if (hashes.length > maxPins) throw invalid('pinned_public_keys', `more than ${String(maxPins)}`);
+  if (hashes.every(({ length }) => length === 32)) return hashes;
+  throw invalid('pinned_public_keys', 'a SHA-256 has 32 bytes');
+}
+
+/** Reads SPIFFE IDs, of which some may end in `/*`. */
+export function peerPatterns(texts: readonly string[]): readonly SpiffePattern[] {
+  if (texts.length > maxPeers) throw invalid('allowed_peers', `more than ${String(maxPeers)}`);
+  return texts.map((text) => {
+    const pattern = parseSpiffePattern(text);
+    if (pattern !== undefined) return pattern;
+    throw invalid('allowed_peers', 'is neither a SPIFFE ID nor one that ends in /*');
+  });
 }
 
 /** Checks ALPN names as a caller gives them and puts them into the form of the wire. */
@@ -130,3 +158,6 @@ const reservedLabels: ReadonlySet<string> = new Set([
 
 const maxApplicationProtocols = 16;
 const maxExporters = 8;
+/** As many as one application waits for at a time; each is compared with, once a handshake. */
+const maxPins = 256;
+const maxPeers = 256;

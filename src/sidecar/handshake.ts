@@ -34,7 +34,7 @@ import {
 } from './identity-selection.ts';
 import type { LocalIdentity } from './local-identity.ts';
 import type { PeerTrust } from './peer-trust.ts';
-import { judgePeer, type VerifiedPeer } from './peer-verification.ts';
+import { judgePeer, type PeerRules, type VerifiedPeer } from './peer-verification.ts';
 import { type ClientSessionCache, copySession, wipeSession } from './session-cache.ts';
 import { signatureSchemes } from './signature-schemes.ts';
 import type { Signer } from './signer.ts';
@@ -80,6 +80,7 @@ export class OffloadedHandshake {
   readonly #trustGeneration: number | undefined;
   readonly #session: ClientSession | undefined;
   readonly #sessionKey: string;
+  readonly #resumable: boolean;
   #peer: VerifiedPeer | undefined;
   #peerTrust: PeerTrust | undefined;
   #signing: LocalIdentity | undefined;
@@ -95,10 +96,12 @@ export class OffloadedHandshake {
   ) {
     this.#request = request;
     this.#services = services;
+    requirePermission(request, caller);
     let engine: Handshake;
     if (request.role === 'client') {
       const identity = selectClientIdentity(request, caller, services.identities, services.now());
       this.#identities = identity === undefined ? [] : [identity];
+      this.#resumable = this.#mayResume();
       this.#trust = identity?.trust ?? anonymousTrust(caller, services.identities);
       this.#trustGeneration = this.#trust.generation;
       this.#sessionKey = clientSessionKey(request, caller, identity, this.#trust, services);
@@ -111,6 +114,7 @@ export class OffloadedHandshake {
         services.identities,
         services.now(),
       );
+      this.#resumable = this.#mayResume();
       this.#sessionKey = '';
       engine = this.#serverEngine(request, caller);
     }
@@ -118,7 +122,7 @@ export class OffloadedHandshake {
       sign: (action) => this.#sign(action),
       verify: (action) => {
         const trust = this.#trustOf(action);
-        const { verdict, peer } = judgePeer(action, request, trust);
+        const { verdict, peer } = judgePeer(action, request, trust, this.#rulesOf(action));
         this.#peer = peer;
         this.#peerTrust = trust;
         return verdict;
@@ -136,7 +140,7 @@ export class OffloadedHandshake {
 
   /**
    * Turns the engine's result into the caller's, and keeps the session for resumption. Throws
-   * `ServiceError` if the peer was revoked since it was verified: a handshake takes its time, and
+   * `ServiceError` if the peer was revoked since it was verified, or our identity has ceased to be usable: a handshake takes its time, and
    * from here on it is for the caller to hear of revocations.
    */
   complete(result: HandshakeResult): SessionOutcome {
@@ -148,6 +152,7 @@ export class OffloadedHandshake {
         'the certificate of the peer was revoked during the handshake',
       );
     }
+    this.#requireUsable(result);
     this.#keepSession(result);
     const local = this.#identities.find(({ credential }) => credential === result.credential);
     const { applicationProtocol } = result;
@@ -161,7 +166,7 @@ export class OffloadedHandshake {
       localIdentity: local === undefined ? undefined : provableName(local),
       peerFingerprint: this.#peer?.fingerprint,
       peerPublicKeyHash: this.#peer && hash('sha256', this.#peer.leaf.publicKeyInfo),
-      peerPinned: false,
+      peerPinned: this.#request.pinnedPublicKeys.length > 0,
       localFingerprint: local?.leaf.fingerprint,
     };
   }
@@ -186,7 +191,8 @@ export class OffloadedHandshake {
       credentials: this.#credentials(),
       requireCredential: request.identity !== undefined,
       requireRenegotiationInfo: policy.requireRenegotiationInfo,
-      sessionTickets: policy.sessionTickets,
+      requireApplicationProtocol: request.requireApplicationProtocol,
+      sessionTickets: this.#resumable,
       ...(this.#offered === undefined ? {} : { session: this.#offered }),
     });
   }
@@ -200,9 +206,12 @@ export class OffloadedHandshake {
       credentials: this.#credentials(),
       unknownServerName: policy.unknownServerName,
       clientAuth,
-      certificateAuthorities: clientAuth === 'none' ? [] : this.#authorityNames(),
-      requireApplicationProtocol: policy.requireApplicationProtocol,
-      ...(tickets === undefined ? {} : { tickets }),
+      // A client that is known by its key has no issuer to be named.
+      certificateAuthorities:
+        clientAuth === 'none' || request.pinnedPublicKeys.length > 0 ? [] : this.#authorityNames(),
+      requireApplicationProtocol:
+        policy.requireApplicationProtocol || request.requireApplicationProtocol,
+      ...(tickets === undefined || !this.#resumable ? {} : { tickets }),
       sessionContext: this.#sessionContext(caller, clientAuth),
     });
   }
@@ -258,6 +267,31 @@ export class OffloadedHandshake {
     return trust;
   }
 
+  /** By the identity that is shown, or, for a client, would be. */
+  #rulesOf({ credential }: { readonly credential?: Credential | undefined }): PeerRules {
+    const [first] = this.#identities;
+    const identity = this.#identities.find((one) => one.credential === credential) ?? first;
+    return { now: this.#services.now(), peers: identity?.bootstrap?.peers ?? [] };
+  }
+
+  /**
+   * Neither a peer known by its key alone nor a host that has not enrolled resumes: a session says less
+   * about both sides than the handshake that made it, and these happen once in the life of a host.
+   */
+  #mayResume(): boolean {
+    const { policy } = this.#services;
+    const isBootstrap = this.#identities.some(({ bootstrap }) => bootstrap !== undefined);
+    return policy.sessionTickets && this.#request.pinnedPublicKeys.length === 0 && !isBootstrap;
+  }
+
+  /** A host may have enrolled, or been revoked, while this went on. */
+  #requireUsable({ credential }: HandshakeResult): void {
+    const [first] = this.#identities;
+    const identity = this.#identities.find((one) => one.credential === credential) ?? first;
+    const refusal = identity && this.#services.identities.refusalOf(identity.name);
+    if (refusal !== undefined) throw refusal;
+  }
+
   #sign(action: SignAction): Uint8Array | Promise<Uint8Array> {
     const identity = this.#identities.find(({ credential }) => credential === action.credential);
     if (identity === undefined)
@@ -268,12 +302,17 @@ export class OffloadedHandshake {
 
   /** A session is offered only if its peer would be accepted now as in a full handshake. */
   #takeSession(trust: PeerTrust): ClientSession | undefined {
-    const { policy, sessions, now } = this.#services;
-    if (!policy.sessionTickets) return undefined;
+    const { sessions, now } = this.#services;
+    if (!this.#resumable) return undefined;
     const session = sessions.take(this.#sessionKey, now());
     if (session === undefined) return undefined;
     // Without a staple, so a server that has to staple shakes hands in full each time.
-    const { peer } = judgePeer({ certificates: session.peerCertificates }, this.#request, trust);
+    const { peer } = judgePeer(
+      { certificates: session.peerCertificates },
+      this.#request,
+      trust,
+      this.#rulesOf(session),
+    );
     const sameCredential =
       session.credential === undefined ||
       this.#identities.some(({ credential }) => credential === session.credential);
@@ -287,8 +326,8 @@ export class OffloadedHandshake {
   }
 
   #keepSession(result: HandshakeResult): void {
-    const { policy, sessions } = this.#services;
-    if (this.#request.role !== 'client' || !policy.sessionTickets) return;
+    const { sessions } = this.#services;
+    if (this.#request.role !== 'client' || !this.#resumable) return;
     if (this.#trust?.generation !== this.#trustGeneration) return;
     const session = result.session ?? (result.resumed ? this.#session : undefined);
     if (session !== undefined) sessions.store(this.#sessionKey, session);
@@ -314,6 +353,16 @@ function anonymousTrust(caller: Caller, identities: IdentityStore): PeerTrust {
     'FAILED_PRECONDITION',
     'identity_not_enrolled',
     'no identity has enrolled yet, so there is nobody to trust',
+  );
+}
+
+/** Peers nobody vouches for are the decision of whoever wrote the configuration. */
+function requirePermission({ pinnedPublicKeys }: HandshakeRequest, caller: Caller): void {
+  if (pinnedPublicKeys.length === 0 || caller.permissions.pinnedPeers) return;
+  throw new ServiceError(
+    'FAILED_PRECONDITION',
+    'pinned_peers_not_allowed',
+    'no rule allows the caller to pin public keys of peers: set pinnedPeers in its allow rule',
   );
 }
 

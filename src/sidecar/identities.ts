@@ -1,10 +1,12 @@
 import type { ServiceError } from '../rpc/errors.ts';
-import type { FileIdentityConfig, SidecarConfig } from './config.ts';
+import { BootstrapEntry } from './bootstrap-entry.ts';
+import type { BootstrapIdentityConfig, FileIdentityConfig, SidecarConfig } from './config.ts';
 import { ConfigurationError } from './configuration-error.ts';
-import type { CredentialSource } from './credential-source.ts';
+import type { BootstrapSource, CredentialSource } from './credential-source.ts';
 import { EnrolledEntry } from './enrolled-entry.ts';
 import { IdentityError, type LocalIdentity, readIdentity } from './local-identity.ts';
 import { type PeerTrust, trustsNobody } from './peer-trust.ts';
+import { TrustStore } from './trust.ts';
 
 /** What came of looking at the files of one identity again. */
 export type ReloadResult =
@@ -19,6 +21,8 @@ export interface IdentityOrigins {
   readonly fileTrust: PeerTrust | undefined;
   /** Of enrolled ones, by name. */
   readonly sources: ReadonlyMap<string, CredentialSource>;
+  /** Of those with a certificate of their own making, by name; absent: none. */
+  readonly bootstraps?: ReadonlyMap<string, BootstrapSource>;
   readonly now: () => Date;
 }
 
@@ -27,12 +31,15 @@ export interface IdentityOrigins {
  * cannot be used leaves the old key and certificate in place, and its problem on record.
  */
 export class IdentityStore {
-  readonly #entries = new Map<string, FileEntry | EnrolledEntry>();
+  readonly #entries = new Map<string, FileEntry | EnrolledEntry | BootstrapEntry>();
+  readonly #trustFiles: TrustStore[] = [];
+  readonly #now: () => Date;
   readonly #fileTrust: PeerTrust | undefined;
 
   /** Throws {@link ConfigurationError} with the problems of all identities. */
-  constructor({ config, fileTrust, sources, now }: IdentityOrigins) {
+  constructor({ config, fileTrust, sources, bootstraps, now }: IdentityOrigins) {
     this.#fileTrust = fileTrust;
+    this.#now = now;
     const problems: string[] = [];
     for (const identity of config.identities) {
       const { name } = identity;
@@ -43,9 +50,17 @@ export class IdentityStore {
         continue;
       }
       try {
-        this.#entries.set(name, new FileEntry(identity, fileTrust ?? trustsNobody));
+        if (identity.kind === 'files') {
+          this.#entries.set(name, new FileEntry(identity, fileTrust ?? trustsNobody));
+          continue;
+        }
+        const trust = this.#bootstrapTrust(identity);
+        const source = bootstraps?.get(name);
+        if (source === undefined) continue;
+        const successor = sources.get(identity.until);
+        this.#entries.set(name, new BootstrapEntry(identity, source, trust, successor));
       } catch (error) {
-        if (!(error instanceof IdentityError)) throw error;
+        if (!(error instanceof IdentityError || error instanceof ConfigurationError)) throw error;
         problems.push(`identity ${name}: ${error.message}`);
       }
     }
@@ -76,6 +91,20 @@ export class IdentityStore {
     return entry instanceof EnrolledEntry ? entry : undefined;
   }
 
+  bootstraps(): readonly BootstrapEntry[] {
+    return [...this.#entries.values()].filter((entry) => entry instanceof BootstrapEntry);
+  }
+
+  bootstrapEntry(name: string): BootstrapEntry | undefined {
+    const entry = this.#entries.get(name);
+    return entry instanceof BootstrapEntry ? entry : undefined;
+  }
+
+  /** The trust files of single identities. */
+  trustFiles(): readonly TrustStore[] {
+    return this.#trustFiles;
+  }
+
   /** What went wrong when an identity was last looked at. */
   problemOf(name: string): string | undefined {
     return this.#entries.get(name)?.problem;
@@ -83,12 +112,16 @@ export class IdentityStore {
 
   /** Why an identity cannot be used, apart from the dates of its certificate. */
   refusalOf(name: string): ServiceError | undefined {
-    return this.enrolledEntry(name)?.refusal;
+    const entry = this.#entries.get(name);
+    return entry instanceof FileEntry ? undefined : entry?.refusal;
   }
 
   /** Whom a client believes that acts as nobody: what the files say, else the first that knows. */
   trustOfAnonymous(names: readonly string[]): PeerTrust | undefined {
-    return this.#fileTrust ?? names.flatMap((name) => this.get(name)?.trust ?? [])[0];
+    const identities = names.flatMap((name) => this.get(name) ?? []);
+    // Whom a bootstrap identity believes is meant for it alone.
+    const ordinary = identities.find(({ bootstrap }) => bootstrap === undefined);
+    return this.#fileTrust ?? ordinary?.trust;
   }
 
   /** Looks at the files of every identity again. */
@@ -96,6 +129,13 @@ export class IdentityStore {
     return [...this.#entries.values()].flatMap((entry) =>
       entry instanceof FileEntry ? entry.reload() : [],
     );
+  }
+
+  #bootstrapTrust({ trust: path }: BootstrapIdentityConfig): PeerTrust {
+    if (path === undefined) return trustsNobody;
+    const trust = new TrustStore(path, this.#now);
+    this.#trustFiles.push(trust);
+    return trust;
   }
 }
 

@@ -66,9 +66,14 @@ export function selectIdentity(
   return usable(identity, store, now);
 }
 
-/** Identities a caller may use, in the order of the configuration. */
-export function allowedIdentities(caller: Caller, store: IdentityStore): readonly LocalIdentity[] {
-  return store.all().filter(({ name }) => mayUse(caller, name));
+/**
+ * Identities a caller may use without naming them, in the order of the configuration. A bootstrap
+ * identity proves no name: whoever means it says so.
+ */
+function allowedIdentities(caller: Caller, store: IdentityStore): readonly LocalIdentity[] {
+  return store
+    .all()
+    .filter(({ name, bootstrap }) => bootstrap === undefined && mayUse(caller, name));
 }
 
 /** Names of the identities a caller may use, ready or not. */
@@ -129,7 +134,8 @@ function usable(identity: LocalIdentity, store: IdentityStore, now: Date): Local
 
 /** Why the caller has nothing to act as, if that is because an identity waits for something. */
 function notReady(caller: Caller, store: IdentityStore): ServiceError | undefined {
-  return store.names().flatMap((name) => refusalIn(store, caller, name) ?? [])[0];
+  const names = store.names().filter((name) => store.bootstrapEntry(name) === undefined);
+  return names.flatMap((name) => refusalIn(store, caller, name) ?? [])[0];
 }
 
 function refusalIn(store: IdentityStore, caller: Caller, name: string): ServiceError | undefined {

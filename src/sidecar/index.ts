@@ -1,8 +1,14 @@
 export type { AuthorityConfig, KeyLocation, StoreLocation } from './authority-config.ts';
-export { type EnrolledIdentityConfig, parseSidecarConfig, type SidecarConfig } from './config.ts';
+export {
+  type BootstrapIdentityConfig,
+  type EnrolledIdentityConfig,
+  parseSidecarConfig,
+  type SidecarConfig,
+} from './config.ts';
 export { address, count, duration, path, shortDuration } from './config-values.ts';
 export { ConfigurationError } from './configuration-error.ts';
 export type {
+  BootstrapSource,
   CredentialSource,
   Enrolment,
   RevocationList,

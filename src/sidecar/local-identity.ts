@@ -9,6 +9,7 @@ import {
   matchesDnsName,
   parseCertificate,
   parseCertificatePem,
+  type SpiffePattern,
   spiffeIdOf,
 } from '../pki/index.ts';
 import { type Credential, SignatureScheme } from '../tls/index.ts';
@@ -23,8 +24,16 @@ export interface LocalIdentity extends KeyWithChain {
   readonly trust: PeerTrust;
   /** Digest of the files it was read from, or of whatever else tells whether it changed. */
   readonly version: string;
+  /** Absent: it is no bootstrap identity, which stands for a host before it has enrolled. */
+  readonly bootstrap?: BootstrapRules;
   /** What is unwise about the files. */
   readonly warnings: readonly string[];
+}
+
+/** What holds for handshakes of a bootstrap identity besides its trust. */
+export interface BootstrapRules {
+  /** Whom it talks to among those it trusts; empty: all. */
+  readonly peers: readonly SpiffePattern[];
 }
 
 /** A private key and the certificates for it, as handshakes need them. */

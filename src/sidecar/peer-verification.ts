@@ -1,13 +1,23 @@
+import { equal, toHex } from '../bytes/bytes.ts';
+import { hash } from '../crypto/hash.ts';
 import {
   type Certificate,
   CertificateError,
   matchesDnsName,
   matchesIpAddress,
+  matchesSpiffePattern,
+  parseCertificate,
   spiffeIdOf,
-  type VerifiedChain,
+  type SpiffePattern,
+  verifySelfSigned,
 } from '../pki/index.ts';
 import type { ChainVerdict, VerifyChainAction } from '../tls/config.ts';
-import type { HandshakeRequest, ProvableName, TargetHost } from './handshake-request.ts';
+import type {
+  HandshakeRequest,
+  ProvableName,
+  TargetHost,
+  TargetIdentity,
+} from './handshake-request.ts';
 import type { PeerTrust } from './peer-trust.ts';
 
 /** Who a peer turned out to be. */
@@ -27,6 +37,13 @@ export interface PeerJudgement {
 /** What a peer shows. */
 export type PresentedChain = Pick<VerifyChainAction, 'certificates' | 'stapledOcsp'>;
 
+/** What a caller, or the configuration, wants of a peer besides what the request says. */
+export interface PeerRules {
+  readonly now: Date;
+  /** Of our identity: whom it talks to among those it trusts; empty: all. */
+  readonly peers: readonly SpiffePattern[];
+}
+
 /**
  * Judges a peer's chain: whether a trusted issuer vouches for it and has not revoked it by a staple, and
  * whether it is who the caller wants to talk to. A chain that is good but somebody else's is refused.
@@ -35,8 +52,12 @@ export function judgePeer(
   { certificates, stapledOcsp }: PresentedChain,
   request: HandshakeRequest,
   trust: PeerTrust,
+  rules: PeerRules,
 ): PeerJudgement {
   try {
+    if (request.pinnedPublicKeys.length > 0) {
+      return accept(pinnedLeaf(certificates, request, trust, rules.now), undefined);
+    }
     const chain = trust.verify(certificates, {
       purpose: request.role === 'client' ? 'server' : 'client',
       requireExtendedKeyUsage: isByHostName(request),
@@ -47,7 +68,9 @@ export function judgePeer(
       request.role === 'client'
         ? requireTarget(chain.leaf, request.target, request.targetIdentities)
         : clientIdentity(chain.leaf);
-    return accept(chain, identity);
+    requireAllowed(chain.leaf, rules.peers);
+    if (request.role === 'server') requireAllowed(chain.leaf, request.allowedPeers);
+    return accept(chain.leaf, identity);
   } catch (error) {
     if (!(error instanceof CertificateError || error instanceof PeerRefused)) throw error;
     const { alert, reason, message } = error;
@@ -55,7 +78,57 @@ export function judgePeer(
   }
 }
 
-function accept({ leaf }: VerifiedChain, identity: ProvableName | undefined): PeerJudgement {
+/**
+ * A peer known by its key alone: the certificate says nothing but which key that is, so it has to be its
+ * own issuer. What it may be used for and until when holds as for any other.
+ */
+function pinnedLeaf(
+  certificates: readonly Uint8Array[],
+  { role, pinnedPublicKeys }: HandshakeRequest,
+  trust: PeerTrust,
+  now: Date,
+): Certificate {
+  const [der, second] = certificates;
+  if (der === undefined || second !== undefined) {
+    throw new CertificateError(
+      'bad_certificate',
+      'peer_not_self_signed',
+      'a peer that is known by its key shows one certificate, which is self-signed',
+    );
+  }
+  const leaf = parseCertificate(der);
+  const keyHash = hash('sha256', leaf.publicKeyInfo);
+  if (!pinnedPublicKeys.some((pinned) => equal(pinned, keyHash))) {
+    throw new PeerRefused(
+      'access_denied',
+      'peer_key_not_pinned',
+      `the public key of the peer, sha256:${toHex(keyHash)}, is none of those that are pinned`,
+    );
+  }
+  verifySelfSigned(leaf, { now, purpose: role === 'client' ? 'server' : 'client' });
+  if (trust.isRevoked(leaf)) {
+    throw new CertificateError(
+      'certificate_revoked',
+      'certificate_revoked',
+      'the certificate of the peer was revoked',
+    );
+  }
+  return leaf;
+}
+
+/** Refuses in the handshake: a peer of the wrong role gets no byte of the application. */
+function requireAllowed(leaf: Certificate, allowed: readonly SpiffePattern[]): void {
+  if (allowed.length === 0) return;
+  const id = spiffeIdOf(leaf);
+  if (id !== undefined && allowed.some((pattern) => matchesSpiffePattern(pattern, id))) return;
+  throw new PeerRefused(
+    'access_denied',
+    'peer_identity_mismatch',
+    `the peer is ${id ?? firstName(leaf)}, none of those allowed`,
+  );
+}
+
+function accept(leaf: Certificate, identity: ProvableName | undefined): PeerJudgement {
   if (leaf.keyKind === undefined) {
     throw new CertificateError(
       'unsupported_certificate',
@@ -93,15 +166,17 @@ function clientIdentity(leaf: Certificate): ProvableName | undefined {
 function requireTarget(
   leaf: Certificate,
   target: TargetHost | undefined,
-  targetIdentities: readonly ProvableName[],
+  targetIdentities: readonly TargetIdentity[],
 ): ProvableName | undefined {
   const id = spiffeIdOf(leaf);
   const spiffe = id === undefined ? undefined : ({ kind: 'spiffe', id } as const);
   if (targetIdentities.length > 0) {
     const matched = targetIdentities.find((wanted) =>
-      wanted.kind === 'spiffe' ? wanted.id === id : matchesDnsName(leaf, wanted.name),
+      wanted.kind === 'dns'
+        ? matchesDnsName(leaf, wanted.name)
+        : id !== undefined && matchesSpiffePattern(wanted.pattern, id),
     );
-    if (matched !== undefined) return spiffe ?? matched;
+    if (matched !== undefined) return spiffe ?? (matched.kind === 'dns' ? matched : undefined);
     throw new PeerRefused(
       'access_denied',
       'peer_identity_mismatch',

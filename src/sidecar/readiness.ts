@@ -32,6 +32,8 @@ export function identityProblem(
   name: string,
   now: Date,
 ): string | undefined {
+  // One that is shut has done what it was for.
+  if (identities.bootstrapEntry(name)?.isShut === true) return undefined;
   const refusal = identities.refusalOf(name);
   if (refusal !== undefined) return refusal.message;
   const identity = identities.get(name);

@@ -12,8 +12,10 @@ export interface ReloaderOptions {
   readonly trust: TrustStore | undefined;
   readonly metrics: SidecarMetrics;
   readonly log: Logger;
-  /** The trust bundle was replaced. */
+  /** A trust bundle was replaced. */
   readonly onTrustChanged: () => void;
+  /** All files were looked at. */
+  readonly onReloaded: () => void;
 }
 
 /** Takes up new keys, certificates and trust bundles as their files change, and says so. */
@@ -25,9 +27,10 @@ export class Reloader {
   constructor(options: ReloaderOptions) {
     this.#options = options;
     const { identities, trustBundle } = options.config;
-    const paths = identities.flatMap((identity) =>
-      identity.kind === 'files' ? [identity.certificate, identity.privateKey] : [],
-    );
+    const paths = identities.flatMap((identity) => {
+      if (identity.kind === 'files') return [identity.certificate, identity.privateKey];
+      return identity.kind === 'self-signed' ? (identity.trust ?? []) : [];
+    });
     this.#watcher = new FileWatcher(
       trustBundle === undefined ? paths : [...paths, trustBundle],
       () => {
@@ -43,8 +46,12 @@ export class Reloader {
 
   /** Looks at all files now. */
   reload(): void {
+    const { trust, identities, onReloaded } = this.#options;
     this.#reloadIdentities();
-    this.#reloadTrust();
+    for (const one of [...(trust === undefined ? [] : [trust]), ...identities.trustFiles()]) {
+      this.#reloadTrust(one);
+    }
+    onReloaded();
   }
 
   #reloadIdentities(): void {
@@ -75,25 +82,25 @@ export class Reloader {
     }
   }
 
-  #reloadTrust(): void {
-    const { trust, metrics, log, onTrustChanged } = this.#options;
-    if (trust === undefined) return;
+  #reloadTrust(trust: TrustStore): void {
+    const { metrics, log, onTrustChanged } = this.#options;
+    const subject = `trust ${trust.path}`;
     const result = trust.reload();
     switch (result.outcome) {
       case 'unchanged':
-        this.#reported.delete('trust');
+        this.#reported.delete(subject);
         break;
       case 'reloaded':
-        this.#reported.delete('trust');
+        this.#reported.delete(subject);
         metrics.reloaded('trust', 'bundle', 'reloaded');
         onTrustChanged();
         log.info(
-          { generation: result.generation, certificates: result.certificates },
+          { file: trust.path, generation: result.generation, certificates: result.certificates },
           'trust bundle reloaded',
         );
         break;
       case 'failed':
-        if (!this.#isNews('trust', result.problem)) break;
+        if (!this.#isNews(subject, result.problem)) break;
         metrics.reloaded('trust', 'bundle', 'failed');
         log.error(
           { detail: result.problem },

@@ -9,7 +9,7 @@ import {
   type SessionResult,
 } from '../gen/s2a/proto/s2a.ts';
 import type { AeadAlgorithm } from '../crypto/aead.ts';
-import { isHostName, parseSpiffeId } from '../pki/index.ts';
+import { isHostName, parseSpiffeId, parseSpiffePattern } from '../pki/index.ts';
 import { ServiceError, statusCode, type StatusName } from '../rpc/errors.ts';
 import { AlertDescription } from '../tls/alert.ts';
 import type { ExporterRequest, HandshakeFailure } from '../tls/config.ts';
@@ -17,13 +17,16 @@ import type { ClientAuthMode } from './config.ts';
 import type { SessionOutcome } from './handshake.ts';
 import {
   checkExporters,
+  checkPins,
   type ClientRequest,
   type HandshakeRequest,
   type IdentityReference,
   invalid,
   parseTarget,
+  peerPatterns,
   type ProvableName,
   type ServerRequest,
+  type TargetIdentity,
   wireProtocols,
 } from './handshake-request.ts';
 
@@ -125,11 +128,13 @@ function parse(bytes: Uint8Array): SessionReq {
 function clientRequest(start: ClientSessionStartReq): ClientRequest {
   checkVersions(start.minTlsVersion, start.maxTlsVersion);
   const target = parseTarget(start.targetName);
-  const targetIdentities = start.targetIdentities.flatMap((one) =>
-    provable(one, 'target_identities'),
-  );
-  if (target === undefined && targetIdentities.length === 0) {
+  const targetIdentities = start.targetIdentities.flatMap(targetIdentity);
+  const pinnedPublicKeys = checkPins(start.pinnedPublicKeys);
+  if (target === undefined && targetIdentities.length === 0 && pinnedPublicKeys.length === 0) {
     throw invalid('target_name', 'without it, target_identities must say who the peer has to be');
+  }
+  if (targetIdentities.length > 0 && pinnedPublicKeys.length > 0) {
+    throw invalid('target_identities', 'a peer known by its key alone proves none');
   }
   return {
     role: 'client',
@@ -138,6 +143,8 @@ function clientRequest(start: ClientSessionStartReq): ClientRequest {
     exporters: exporters(start.keyingMaterial),
     target,
     targetIdentities,
+    pinnedPublicKeys,
+    requireApplicationProtocol: requiresProtocol(start),
     identity: reference(start.localIdentity, start.identityName),
     anonymous: start.anonymous,
   };
@@ -145,6 +152,16 @@ function clientRequest(start: ClientSessionStartReq): ClientRequest {
 
 function serverRequest(start: ServerSessionStartReq): ServerRequest {
   checkVersions(start.minTlsVersion, start.maxTlsVersion);
+  const pinnedPublicKeys = checkPins(start.pinnedPublicKeys);
+  const allowedPeers = peerPatterns(start.allowedPeers);
+  if (allowedPeers.length > 0 && pinnedPublicKeys.length > 0) {
+    throw invalid('allowed_peers', 'a peer known by its key alone proves no SPIFFE ID');
+  }
+  const mustProve = allowedPeers.length > 0 || pinnedPublicKeys.length > 0;
+  const asked = clientAuth(start.clientAuth);
+  if (mustProve && asked !== undefined && asked !== 'require') {
+    throw invalid('client_auth', 'clients that must be somebody have to show a certificate');
+  }
   return {
     role: 'server',
     ...wireProtocols(start.applicationProtocols),
@@ -154,7 +171,10 @@ function serverRequest(start: ServerSessionStartReq): ServerRequest {
       ...start.identityNames.map((name) => ({ kind: 'configured', name }) as const),
       ...start.localIdentities.flatMap((one) => provable(one, 'local_identities')),
     ],
-    clientAuth: clientAuth(start.clientAuth),
+    clientAuth: mustProve ? 'require' : asked,
+    allowedPeers,
+    pinnedPublicKeys,
+    requireApplicationProtocol: requiresProtocol(start),
     firstBytes: start.inBytes,
   };
 }
@@ -206,6 +226,28 @@ function clientAuth(value: ClientAuth): ClientAuthMode | undefined {
     default:
       throw invalid('client_auth', `unknown value ${String(value)}`);
   }
+}
+
+function requiresProtocol(start: {
+  readonly applicationProtocols: readonly string[];
+  readonly requireApplicationProtocol: boolean;
+}): boolean {
+  if (!start.requireApplicationProtocol || start.applicationProtocols.length > 0) {
+    return start.requireApplicationProtocol;
+  }
+  throw invalid('require_application_protocol', 'application_protocols must say which');
+}
+
+/** As {@link provable}, or all with a common beginning. */
+function targetIdentity(value: Identity): readonly TargetIdentity[] {
+  if (value.identityOneof?.$case !== 'spiffeId') {
+    return provable(value, 'target_identities').flatMap((name) =>
+      name.kind === 'dns' ? name : [],
+    );
+  }
+  const pattern = parseSpiffePattern(value.identityOneof.value);
+  if (pattern !== undefined) return [{ kind: 'spiffe', pattern }];
+  throw invalid('target_identities', 'is not a SPIFFE ID');
 }
 
 function reference(value: Identity | undefined, name: string): IdentityReference | undefined {

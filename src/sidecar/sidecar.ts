@@ -20,15 +20,17 @@ import { Admission } from './admission.ts';
 import { CallerPolicy } from './callers.ts';
 import type { Limits, SidecarConfig } from './config.ts';
 import { ConfigurationError } from './configuration-error.ts';
-import type { CredentialSource } from './credential-source.ts';
+import type { BootstrapSource, CredentialSource } from './credential-source.ts';
 import { loadDescriptors } from './descriptors.ts';
 import { enrolledFigures, EnrolledFollower } from './enrolled-follower.ts';
-import { enrollIdentity } from './enrolling.ts';
 import { IdentityStore } from './identities.ts';
+import { enrollIdentity, forgetIdentity, renewIdentity } from './identity-upkeep.ts';
+import { IdentityWatchers } from './identity-watchers.ts';
 import { messageCalls } from './message-calls.ts';
 import { SidecarMetrics } from './metrics.ts';
 import { identityProblem, lookedAtOnceIn } from './readiness.ts';
 import { Reloader } from './reloader.ts';
+import { RenewalPace } from './renewal-pace.ts';
 import { RevocationWatchers } from './revocation-watchers.ts';
 import { HandshakeService, handshakeService } from './service.ts';
 import { ClientSessionCache } from './session-cache.ts';
@@ -45,6 +47,8 @@ export interface SidecarOptions {
   readonly readCredentials?: PeerCredentialsReader;
   /** Of each identity configured as enrolled, by its name. */
   readonly sources?: ReadonlyMap<string, CredentialSource>;
+  /** Of each identity configured as self-signed, by its name. */
+  readonly bootstraps?: ReadonlyMap<string, BootstrapSource>;
   /** Where measurements go; absent: a registry of its own. */
   readonly registry?: Registry;
   /** What else in this process keeps it from being ready, one line each. */
@@ -72,7 +76,7 @@ export interface Sidecar {
  * it listens. Throws {@link ConfigurationError}.
  */
 export function checkSidecar(config: SidecarConfig, now: () => Date = systemClock): void {
-  loadMaterial(config, now, new Map());
+  loadMaterial(config, now, {});
 }
 
 /** Starts a sidecar. Throws {@link ConfigurationError} or `ListenError`. */
@@ -101,6 +105,8 @@ class RunningSidecar implements Sidecar {
   readonly #reloader: Reloader;
   readonly #followers: readonly EnrolledFollower[];
   readonly #watchers: RevocationWatchers;
+  readonly #identityWatchers: IdentityWatchers;
+  readonly #stopFollowing: readonly (() => void)[];
   readonly #attempts = new VersionAttempts();
   readonly #signer: Signer;
   readonly #newId: () => string;
@@ -116,7 +122,7 @@ class RunningSidecar implements Sidecar {
 
   constructor(config: SidecarConfig, options: SidecarOptions) {
     const now = options.now ?? systemClock;
-    const { policies, identities, trust } = loadMaterial(config, now, options.sources ?? new Map());
+    const { policies, identities, trust } = loadMaterial(config, now, options);
     this.#config = config;
     this.#log = options.log;
     this.#now = now;
@@ -193,6 +199,17 @@ class RunningSidecar implements Sidecar {
         this.#denied(error);
       },
     });
+    this.#identityWatchers = new IdentityWatchers({
+      ...{ identities, now, trustGeneration: this.#trustGeneration },
+      connection: (peer) => this.#rpc.connection(peer),
+      isDraining: () => this.#draining,
+      onDenied: (error) => {
+        this.#denied(error);
+      },
+    });
+    const noticeIdentities = () => {
+      this.#identityWatchers.notice();
+    };
     this.#addServices();
     this.#followers = identities.enrolled().map(
       (entry) =>
@@ -202,8 +219,12 @@ class RunningSidecar implements Sidecar {
             this.#sessions.clear();
           },
           onTicketOrder: () => this.#tickets?.wipe(),
+          onChanged: noticeIdentities,
         }),
     );
+    this.#stopFollowing = identities
+      .bootstraps()
+      .map(({ source }) => source.onChange(noticeIdentities));
     this.#reloader = new Reloader({
       config,
       identities,
@@ -213,6 +234,7 @@ class RunningSidecar implements Sidecar {
       onTrustChanged: () => {
         this.#sessions.clear();
       },
+      onReloaded: noticeIdentities,
     });
     this.#housekeeping = setInterval(() => this.#tickets?.dropExpired(), housekeepingMs);
     this.#housekeeping.unref();
@@ -289,6 +311,7 @@ class RunningSidecar implements Sidecar {
     await this.#rpc.stopListening();
     this.#service.endKeptStreams();
     this.#watchers.endAll();
+    this.#identityWatchers.endAll();
     await this.#service.idle(timeoutMs);
     await this.close();
   }
@@ -298,7 +321,9 @@ class RunningSidecar implements Sidecar {
     clearInterval(this.#housekeeping);
     this.#reloader.close();
     for (const follower of this.#followers) follower.close();
+    for (const stop of this.#stopFollowing) stop();
     this.#watchers.endAll();
+    this.#identityWatchers.endAll();
     await this.#rpc.stopListening();
     this.#rpc.destroy();
     await this.#admin?.close();
@@ -316,6 +341,15 @@ class RunningSidecar implements Sidecar {
         this.#denied(error);
       },
     };
+    const upkeep = {
+      ...common,
+      pace: new RenewalPace(this.#now),
+      ownUid: process.getuid?.(),
+      isDraining: () => this.#draining,
+      onBroken: (err: unknown) => {
+        this.#log.error({ err }, 'upkeep of an identity broke');
+      },
+    };
     grpc.addService(handshakeService, { setUpSession: this.#service.setUpSession });
     grpc.addService(WorkloadServiceService, {
       listIdentities: listIdentities({
@@ -324,14 +358,10 @@ class RunningSidecar implements Sidecar {
         now: this.#now,
       }),
       watchRevocations: this.#watchers.watch,
-      enrollIdentity: enrollIdentity({
-        ...common,
-        ownUid: process.getuid?.(),
-        isDraining: () => this.#draining,
-        onBroken: (err) => {
-          this.#log.error({ err }, 'enrolment broke');
-        },
-      }),
+      watchIdentities: this.#identityWatchers.watch,
+      enrollIdentity: enrollIdentity(upkeep),
+      renewIdentity: renewIdentity(upkeep),
+      forgetIdentity: forgetIdentity(upkeep),
       ...messageCalls({
         ...common,
         now: this.#now,
@@ -367,7 +397,7 @@ interface Material {
 function loadMaterial(
   config: SidecarConfig,
   now: () => Date,
-  sources: ReadonlyMap<string, CredentialSource>,
+  { sources = new Map(), bootstraps = new Map() }: Pick<SidecarOptions, 'sources' | 'bootstraps'>,
 ): Material {
   const problems: string[] = [];
   const policies = config.listen.map((one) => new CallerPolicy(one, process.getuid?.()));
@@ -382,7 +412,7 @@ function loadMaterial(
       : collect(trustProblems, () => new TrustStore(trustBundle, now));
   const identities = collect(
     problems,
-    () => new IdentityStore({ config, fileTrust: trust, sources, now }),
+    () => new IdentityStore({ config, fileTrust: trust, sources, bootstraps, now }),
   );
   problems.push(...trustProblems);
   if (problems.length > 0 || identities === undefined) throw new ConfigurationError(problems);

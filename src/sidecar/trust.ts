@@ -25,7 +25,7 @@ export type TrustReload =
  * generation is void.
  */
 export class TrustStore implements PeerTrust {
-  readonly #path: string;
+  readonly path: string;
   readonly #verdicts: ChainVerdictCache;
   readonly #now: () => Date;
   #bundle: Bundle;
@@ -34,7 +34,7 @@ export class TrustStore implements PeerTrust {
 
   /** Throws {@link ConfigurationError}. */
   constructor(path: string, now: () => Date) {
-    this.#path = path;
+    this.path = path;
     this.#verdicts = new ChainVerdictCache({ now });
     this.#now = now;
     try {
@@ -61,7 +61,7 @@ export class TrustStore implements PeerTrust {
   /** Looks at the file again. */
   reload(): TrustReload {
     try {
-      const bundle = readBundle(this.#path);
+      const bundle = readBundle(this.path);
       this.#problem = undefined;
       if (bundle.version === this.#bundle.version) return { outcome: 'unchanged' };
       this.#bundle = bundle;
@@ -73,7 +73,7 @@ export class TrustStore implements PeerTrust {
       };
     } catch (error) {
       if (!(error instanceof Error)) throw error;
-      this.#problem = problemText(this.#path, error);
+      this.#problem = problemText(this.path, error);
       return { outcome: 'failed', problem: this.#problem };
     }
   }

@@ -6,17 +6,23 @@ import type {
 } from '../gen/sidekey/v1/workload.ts';
 import { hash } from '../crypto/hash.ts';
 import { ServiceError, toStatus } from '../rpc/errors.ts';
+import type { BootstrapEntry } from './bootstrap-entry.ts';
 import { callerOf, type FindConnection } from './caller-of.ts';
+import type { Caller } from './callers.ts';
 import type { EnrolledEntry } from './enrolled-entry.ts';
 import type { IdentityStore } from './identities.ts';
 import { allowedNames } from './identity-selection.ts';
 import type { LocalIdentity } from './local-identity.ts';
 import { readinessProblem } from './readiness.ts';
 
-export interface WorkloadServices {
+/** Where statuses come from. */
+export interface StatusServices {
   readonly identities: IdentityStore;
   readonly trustGeneration: () => number;
   readonly now: () => Date;
+}
+
+export interface WorkloadServices extends StatusServices {
   readonly connection: FindConnection;
   readonly onDenied: (error: ServiceError) => void;
 }
@@ -28,11 +34,7 @@ export function listIdentities(
   return (call, callback) => {
     try {
       const caller = callerOf(call, services.connection);
-      const names = allowedNames(caller, services.identities);
-      callback(null, {
-        identities: names.flatMap((name) => statusOf(name, services) ?? []),
-        trustGeneration: BigInt(services.trustGeneration()),
-      });
+      callback(null, statusFor(caller, services));
     } catch (error) {
       if (!(error instanceof ServiceError)) throw error;
       services.onDenied(error);
@@ -41,33 +43,60 @@ export function listIdentities(
   };
 }
 
-function statusOf(name: string, services: WorkloadServices): IdentityStatus | undefined {
+/** How the identities are that a caller may use. Signs with each, to see whether it can. */
+export function statusFor(caller: Caller, services: StatusServices): ListIdentitiesResponse {
+  return {
+    identities: allowedNames(caller, services.identities).map((name) => statusOf(name, services)),
+    trustGeneration: BigInt(services.trustGeneration()),
+  };
+}
+
+function statusOf(name: string, services: StatusServices): IdentityStatus {
   const { identities, now } = services;
   const identity = identities.get(name);
   const entry = identities.enrolledEntry(name);
+  const bootstrap = bootstrapOf(identities.bootstrapEntry(name));
   const enrolment = entry === undefined ? undefined : enrolmentOf(entry);
   const decryptionCertificates = (entry?.source.decryption?.chain ?? []).map((der) =>
     Buffer.from(der),
   );
+  const refusal = identities.refusalOf(name)?.message;
   if (identity === undefined) {
-    return entry === undefined
-      ? undefined
-      : { ...waiting(entry), enrolment, decryptionCertificates };
+    const problems = [refusal, identities.problemOf(name)];
+    return {
+      ...without(name, identities),
+      problem: joined(problems),
+      enrolment,
+      bootstrap,
+      decryptionCertificates,
+    };
   }
-  const readiness = entry?.refusal?.message ?? readinessProblem(identity, now());
+  const readiness = refusal ?? readinessProblem(identity, now());
   const problems = [readiness, identities.problemOf(name)];
   return {
     ...described(identity),
     ready: readiness === undefined,
-    problem: problems.filter((problem) => problem !== undefined).join('; '),
+    problem: joined(problems),
     enrolment,
     decryptionCertificates,
+    bootstrap,
   };
+}
+
+function joined(problems: readonly (string | undefined)[]): string {
+  return problems.filter((problem) => problem !== undefined).join('; ');
+}
+
+function bootstrapOf(entry: BootstrapEntry | undefined): IdentityStatus['bootstrap'] {
+  return entry && { until: entry.config.until, closed: entry.isShut };
 }
 
 function described(
   identity: LocalIdentity,
-): Omit<IdentityStatus, 'ready' | 'problem' | 'enrolment' | 'decryptionCertificates'> {
+): Omit<
+  IdentityStatus,
+  'ready' | 'problem' | 'enrolment' | 'bootstrap' | 'decryptionCertificates'
+> {
   const { leaf } = identity;
   return {
     name: identity.name,
@@ -80,31 +109,27 @@ function described(
     notBefore: leaf.notBefore,
     notAfter: leaf.notAfter,
     certificates: identity.credential.certificates.map((der) => Buffer.from(der)),
-    bootstrap: undefined,
   };
 }
 
 /** An identity that has nothing to show yet, or not any more. */
-function waiting({
-  config,
-  refusal,
-  problem,
-}: EnrolledEntry): Omit<IdentityStatus, 'enrolment' | 'decryptionCertificates'> {
-  const problems = [refusal?.message, problem];
+function without(
+  name: string,
+  identities: IdentityStore,
+): Omit<IdentityStatus, 'problem' | 'enrolment' | 'bootstrap' | 'decryptionCertificates'> {
+  const entry = identities.enrolledEntry(name);
   return {
-    name: config.name,
-    isDefault: config.isDefault,
+    name,
+    isDefault: entry?.config.isDefault ?? false,
     ready: false,
-    problem: problems.filter((text) => text !== undefined).join('; '),
     spiffeId: '',
     dnsNames: [],
-    keyType: config.keyType,
+    keyType: entry?.config.keyType ?? '',
     fingerprint: Buffer.alloc(0),
     publicKeyHash: Buffer.alloc(0),
     notBefore: undefined,
     notAfter: undefined,
     certificates: [],
-    bootstrap: undefined,
   };
 }
 

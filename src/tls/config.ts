@@ -41,6 +41,8 @@ export interface ClientConfig extends HandshakeConfig {
   readonly requireCredential: boolean;
   /** RFC 5746 §4.1: refuse a server that does not indicate secure renegotiation. */
   readonly requireRenegotiationInfo: boolean;
+  /** Refuse a server that chooses none of our protocols; absent: go on without one. */
+  readonly requireApplicationProtocol?: boolean;
   /** Whether to ask for a ticket; implied by `session`. */
   readonly sessionTickets: boolean;
   /** A session to offer. The caller has checked that it still fits trust, policy and target. */

@@ -60,7 +60,7 @@ describe('parseSidecarConfig', () => {
     group: 1000
     allow:
       - { uid: 1000, identities: [web] }
-      - { tokenFile: ./web.token, identities: [web] }
+      - { tokenFile: ./web.token, identities: [web], enroll: true, pinnedPeers: true }
   - address: "[::1]:9000"
     allow: [{ tokenFile: web.token, identities: [web] }]
 identities:
@@ -79,8 +79,14 @@ tls:
       mode: 0o660,
       group: 1000,
       allow: [
-        { uid: 1000, identities: ['web'] },
-        { tokenFile: '/etc/sidekey/web.token', identities: ['web'] },
+        { uid: 1000, identities: ['web'], enroll: false, renew: false, pinnedPeers: false },
+        {
+          tokenFile: '/etc/sidekey/web.token',
+          identities: ['web'],
+          enroll: true,
+          renew: false,
+          pinnedPeers: true,
+        },
       ],
     });
     expect(config.listen[1]?.address).to.deep.equal({ kind: 'tcp', host: '::1', port: 9000 });
@@ -275,6 +281,76 @@ describe('enrolled identities in the configuration', () => {
   ] as const) {
     it(`have a problem with ${name}`, () => {
       expect(problemsOf(text).join('\n')).to.contain(problem);
+    });
+  }
+});
+
+describe('bootstrap identities in the configuration', () => {
+  const bootstrap =
+    'listen: [{ address: unix:./s.sock }]\nidentities:\n  host: { enrolled: true }\n' +
+    '  first: { selfSigned: true, until: host, trust: ./m.pem, peers: ["spiffe://d/manager/*"] }\n';
+
+  it('are kept in the state directory, and have a trust of their own', () => {
+    const config = parseSidecarConfig(bootstrap, '/etc/sidekey/sidecar.yaml');
+    expect(config.identities[1]).to.deep.equal({
+      kind: 'self-signed',
+      name: 'first',
+      isDefault: false,
+      directory: '/etc/sidekey/state/identities/first',
+      until: 'host',
+      trust: '/etc/sidekey/m.pem',
+      peers: [{ kind: 'below', prefix: 'spiffe://d/manager/' }],
+    });
+    expect(config.trustBundle).to.equal(undefined);
+  });
+
+  for (const [name, change, problem] of [
+    ['no end', ['until: host, ', ''], ':4: identities.first.until: needed'],
+    [
+      'the end of nobody',
+      ['until: host', 'until: hots'],
+      ':4: identities.first.until: no enrolled identity is called "hots"',
+    ],
+    [
+      'an end by themselves',
+      ['until: host', 'until: first'],
+      'identities.first.until: no enrolled identity is called "first"',
+    ],
+    ['peers without trust', ['trust: ./m.pem, ', ''], ':4: identities.first.peers: needs trust'],
+    ['no peers', ['["spiffe://d/manager/*"]', '[]'], 'identities.first.peers: must hold'],
+    [
+      'peers of a whole trust domain',
+      ['spiffe://d/manager/*', 'spiffe://d/*'],
+      'identities.first.peers[0]: must be a SPIFFE ID',
+    ],
+    [
+      'two kinds at once',
+      ['selfSigned: true', 'selfSigned: true, enrolled: true'],
+      'identities.first.selfSigned: and enrolled exclude each other',
+    ],
+    [
+      'the default',
+      ['selfSigned: true', 'selfSigned: true, default: true'],
+      'identities.first.default: is not for self-signed identities',
+    ],
+    [
+      'files',
+      ['selfSigned: true', 'selfSigned: true, privateKey: a.key'],
+      'identities.first.privateKey: is not for self-signed identities',
+    ],
+    [
+      'a kind of key',
+      ['selfSigned: true', 'selfSigned: true, keyType: rsa'],
+      'identities.first.keyType: is for enrolled identities',
+    ],
+    [
+      'their settings on others',
+      ['{ enrolled: true }', '{ enrolled: true, trust: a.pem }'],
+      ':3: identities.host.trust: is for self-signed identities',
+    ],
+  ] as const) {
+    it(`have a problem with ${name}`, () => {
+      expect(problemsOf(bootstrap.replace(change[0], change[1])).join('\n')).to.contain(problem);
     });
   }
 });

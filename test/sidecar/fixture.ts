@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Logger, pino } from 'pino';
 import {
+  type BootstrapSource,
   type CredentialSource,
   parseSidecarConfig,
   type Sidecar,
@@ -33,6 +34,10 @@ export interface TestSidecarOptions {
   readonly defaultIdentity?: string;
   /** Identities that are enrolled. */
   readonly sources?: Readonly<Record<string, CredentialSource>>;
+  /** Bootstrap identities: each by its settings in YAML besides `selfSigned`. */
+  readonly bootstraps?: Readonly<
+    Record<string, { readonly source: BootstrapSource; readonly settings: string }>
+  >;
   /** YAML below the settings the fixture writes itself. */
   readonly extra?: string;
   /** YAML of the `allow` list of the one listener. */
@@ -61,6 +66,9 @@ export async function startTestSidecar(options: TestSidecarOptions = {}): Promis
   const sidecar = await startSidecar(config, {
     log,
     sources: new Map(Object.entries(options.sources ?? {})),
+    bootstraps: new Map(
+      Object.entries(options.bootstraps ?? {}).map(([name, { source }]) => [name, source]),
+    ),
     ...(options.now === undefined ? {} : { now: options.now }),
   });
   return {
@@ -102,6 +110,11 @@ function configText(names: readonly string[], options: TestSidecarOptions): stri
         `  ${name}: { certificate: ./${name}.pem, privateKey: ./${name}.key, default: ${String(name === (options.defaultIdentity ?? names[0]))} }\n`,
     )
     .concat(Object.keys(options.sources ?? {}).map((name) => `  ${name}: { enrolled: true }\n`))
+    .concat(
+      Object.entries(options.bootstraps ?? {}).map(
+        ([name, { settings }]) => `  ${name}: { selfSigned: true, ${settings} }\n`,
+      ),
+    )
     .join('');
   return (
     `listen:\n  - address: unix:./s.sock\n    allow: ${options.allow ?? '[]'}\n` +

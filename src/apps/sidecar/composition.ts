@@ -53,6 +53,7 @@ export async function startComposition(
       now,
       registry,
       sources: parts.identities.all,
+      bootstraps: parts.identities.bootstraps,
       problems: () => parts.authority?.problems().map((text) => `authority: ${text}`) ?? [],
     });
     parts.identities.start();

@@ -91,7 +91,10 @@ function chosenProtocol(
   { config }: Offer,
 ): string | undefined {
   const { applicationProtocol } = extensions;
-  if (applicationProtocol === undefined) return undefined;
+  if (applicationProtocol === undefined) {
+    if (config.requireApplicationProtocol !== true) return undefined;
+    throw new TlsAlertError('no_application_protocol', 'server chose no application protocol');
+  }
   if (!config.applicationProtocols.includes(applicationProtocol)) {
     throw new TlsAlertError('illegal_parameter', 'ServerHello: application protocol not offered');
   }

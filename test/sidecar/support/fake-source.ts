@@ -76,6 +76,23 @@ export class FakeSource implements CredentialSource {
       alreadyEnrolled: false,
     });
   }
+
+  /** What renewing comes to, and how often it was asked for. */
+  renewal: () => Promise<Date> = () => Promise.resolve(new Date('2030-02-01T00:00:00Z'));
+  renewals = 0;
+
+  renew(): Promise<Date> {
+    this.renewals += 1;
+    return this.renewal();
+  }
+
+  forget(): Promise<boolean> {
+    if (this.current === undefined) return Promise.resolve(false);
+    this.current = undefined;
+    this.trust = undefined;
+    this.changed({ state: 'waiting for a bundle', trustReceivedAt: undefined });
+    return Promise.resolve(true);
+  }
 }
 
 export class FakeRevocations implements RevocationList {
