@@ -1,10 +1,5 @@
 import { expect } from 'chai';
-import {
-  agentStates,
-  heartbeat,
-  hello,
-  status,
-} from '../../../src/apps/fleet/agent-api/messages.ts';
+import { heartbeat, hello, status } from '../../../src/apps/fleet/agent-api/messages.ts';
 import { AgentStage, ids } from './support/test-agent.ts';
 
 const bundle = { 'content-type': 'application/x-pem-file', 'idempotency-key': 'key-1' };

@@ -20,6 +20,8 @@ export interface EnrolledFacts {
   readonly notAfter: Date;
   readonly ready: boolean;
   readonly problem: string | undefined;
+  /** DER, leaf first; empty: it has no second key. */
+  readonly decryptionCertificates: readonly Uint8Array[];
 }
 
 /** What the sidecar says of the identity used before. */
@@ -127,8 +129,15 @@ export class IdentityState {
 
 function enrolledFacts(status: IdentityStatus | undefined): EnrolledFacts | undefined {
   if (status?.spiffeId === undefined || status.notAfter === undefined) return undefined;
-  const { spiffeId, notBefore, notAfter, ready, problem } = status;
-  return { spiffeId, notBefore: notBefore ?? new Date(0), notAfter, ready, problem };
+  const { spiffeId, notBefore, notAfter, ready, problem, decryptionCertificates } = status;
+  return {
+    spiffeId,
+    notBefore: notBefore ?? new Date(0),
+    notAfter,
+    ready,
+    problem,
+    decryptionCertificates,
+  };
 }
 
 function bootstrapFacts(status: IdentityStatus | undefined): BootstrapFacts | undefined {

@@ -6,6 +6,7 @@ import type { Handler } from '../requests/request-service.ts';
 import { heartbeat } from './heartbeat.ts';
 import { hello } from './hello.ts';
 import { changeMode } from './mode.ts';
+import { recipient } from './recipient.ts';
 import { rotate } from './rotate.ts';
 import { status } from './status.ts';
 
@@ -32,6 +33,7 @@ export function handlersOf(parts: AgentParts): Readonly<Record<VerbName, Handler
       return heartbeat(parts, new Date(managerTime));
     },
     configure: unavailable,
+    recipient: () => Promise.resolve(recipient(parts)),
     effective: unavailable,
     operate: unavailable,
     operation: unavailable,

@@ -118,6 +118,7 @@ function status(name: string, facts: Partial<IdentityStatus>): IdentityStatus {
     notBefore: new Date(Date.now() - 3_600_000),
     notAfter: undefined,
     certificates: [],
+    decryptionCertificates: [],
     enrolment: undefined,
     bootstrap: undefined,
     ...facts,
