@@ -40,13 +40,46 @@ export type {
   Workload,
   WorkloadCallOptions,
 } from './workload-client.ts';
-export { type HttpsAgentOptions, OffloadHttpsAgent } from './https-agent.ts';
-export type { HttpServerOptions } from './http-server.ts';
-export type { Http2ConnectOptions, Http2RequestListener, Http2ServerOptions } from './http2.ts';
+export { type HttpsAgentOptions, OffloadHttpsAgent } from './adapters/https-agent.ts';
+export type { HttpServerOptions } from './adapters/http-server.ts';
+export type {
+  Http2ConnectOptions,
+  Http2RequestListener,
+  Http2ServerOptions,
+} from './adapters/http2.ts';
 export type {
   UndiciConnectCallback,
   UndiciConnector,
   UndiciConnectorOptions,
   UndiciConnectRequest,
-} from './undici-connector.ts';
+} from './adapters/undici-connector.ts';
+export type {
+  GrpcChannelCredentialsOptions,
+  GrpcClientModule,
+} from './adapters/grpc-channel-credentials.ts';
+export {
+  grpcPeer,
+  grpcPeerIdentityKey,
+  type GrpcServerLike,
+  type GrpcServerModule,
+  type GrpcServerOptions,
+} from './adapters/grpc-server.ts';
+export type {
+  KafkaSocketFactory,
+  KafkaSocketFactoryOptions,
+  KafkaSocketRequest,
+} from './adapters/kafka-socket-factory.ts';
+export type {
+  MqttClientLike,
+  MqttStreamBuilder,
+  MqttStreamBuilderOptions,
+} from './adapters/mqtt-stream-builder.ts';
+export { PostgresStream, type PostgresStreamOptions } from './adapters/postgres-stream.ts';
+export type { RedisConnectorHook, RedisConnectorOptions } from './adapters/redis-connector.ts';
+export type {
+  SmtpGetSocket,
+  SmtpGetSocketCallback,
+  SmtpGetSocketOptions,
+  SmtpTarget,
+} from './adapters/smtp-get-socket.ts';
 export { serveConnection } from './take-over.ts';

@@ -5,6 +5,7 @@ import type { AlertName } from '../tls/alert.ts';
 import { asError, OffloadError, OffloadErrorCode } from './errors.ts';
 import { disconnected, handshakeTimeout } from './handshake-failure.ts';
 import type { Established, Handshaker } from './handshaker.ts';
+import { lingerThenDestroy } from './linger.ts';
 import { PeerInbox } from './peer-inbox.ts';
 import { createRecordLayer, ownMemory, type RecordLayer } from './record-layer.ts';
 import type { Incoming } from './record-reader.ts';
@@ -18,6 +19,7 @@ export type ReceiveBytes = (bytes: Uint8Array, lent: boolean) => void;
 export interface OffloadSocketOptions {
   readonly raw: Duplex;
   readonly handshaker: Handshaker;
+  /** Read again when the handshake begins: by then a host may be known that was not before. */
   readonly start: StartParameters;
   /** Name for SNI, on clients. */
   readonly servername?: string | undefined;
@@ -32,6 +34,11 @@ export interface OffloadSocketOptions {
    * bytes. Absent: the socket reads `data` events.
    */
   readonly attach?: ((receive: ReceiveBytes) => void) | undefined;
+  /**
+   * For protocols that agree on TLS in the clear: what is said on the TCP connection, which need not
+   * be under way yet, before the handshake. Rejects with what the socket is to be destroyed with.
+   */
+  readonly preface?: ((raw: Socket) => Promise<void>) | undefined;
   /** A last look at the peer by the application; an error refuses it. */
   readonly checkPeer?: ((socket: OffloadSocket) => Error | undefined) | undefined;
 }
@@ -90,8 +97,10 @@ export class OffloadSocket extends TlsSurface {
       this.#rawEnded();
     });
     raw.on('timeout', () => this.emit('timeout'));
-    if (raw instanceof Socket && raw.connecting) this.#waitForConnection(raw);
-    else this.#beginHandshake();
+    const { preface } = options;
+    if (raw instanceof Socket && (raw.connecting || preface !== undefined)) {
+      this.#waitForConnection(raw);
+    } else this.#beginHandshake();
     const receive: ReceiveBytes = (bytes, lent) => {
       this.#receive(bytes, lent);
     };
@@ -197,28 +206,54 @@ export class OffloadSocket extends TlsSurface {
     writeDone?.(error ?? new Error('socket was destroyed'));
   }
 
-  #waitForConnection(raw: Socket): void {
+  /** The TCP connection is being made, which may take `connectTimeoutMs`. */
+  protected limitConnecting(): void {
     const { connectTimeoutMs } = this.#options;
-    const timer =
-      connectTimeoutMs === 0
-        ? undefined
-        : setTimeout(() => {
-            this.destroy(
-              new OffloadError('ETIMEDOUT', `no connection after ${String(connectTimeoutMs)} ms`, {
-                phase: 'connect',
-              }),
-            );
-          }, connectTimeoutMs);
+    if (connectTimeoutMs === 0 || this.#state.tag !== 'Connecting') return;
+    const timer = setTimeout(() => {
+      this.destroy(
+        new OffloadError('ETIMEDOUT', `no connection after ${String(connectTimeoutMs)} ms`, {
+          phase: 'connect',
+        }),
+      );
+    }, connectTimeoutMs);
     this.#state = { tag: 'Connecting', timer };
+  }
+
+  #waitForConnection(raw: Socket): void {
+    if (raw.connecting) this.limitConnecting();
     raw.on('lookup', (...result: unknown[]) => this.emit('lookup', ...result));
     raw.once('connect', () => {
-      clearTimeout(timer);
-      if (this.destroyed) return;
+      if (this.#state.tag !== 'Connecting') return;
+      clearTimeout(this.#state.timer);
       this.emit('connect');
       this.emit('ready');
-      // A listener may have destroyed us.
-      if (this.#state.tag === 'Connecting') this.#beginHandshake();
+      this.#afterConnection(raw);
     });
+  }
+
+  #afterConnection(raw: Socket): void {
+    // A listener may have destroyed us.
+    if (this.#state.tag !== 'Connecting') return;
+    if (this.#options.preface === undefined) this.#beginHandshake();
+    else this.#talkFirst(raw, this.#options.preface);
+  }
+
+  #talkFirst(raw: Socket, preface: (raw: Socket) => Promise<void>): void {
+    const { handshakeTimeoutMs } = this.#options;
+    const timer = setTimeout(() => {
+      this.destroy(handshakeTimeout(handshakeTimeoutMs));
+    }, handshakeTimeoutMs);
+    this.#state = { tag: 'Connecting', timer };
+    preface(raw).then(
+      () => {
+        clearTimeout(timer);
+        if (this.#state.tag === 'Connecting') this.#beginHandshake();
+      },
+      (error: unknown) => {
+        this.destroy(asError(error));
+      },
+    );
   }
 
   #beginHandshake(): void {
@@ -481,16 +516,5 @@ function isSmall(chunk: unknown): boolean {
   return chunk instanceof Uint8Array && chunk.length < gatherBelowBytes;
 }
 
-/** Lets the peer read the alert: closing with data unread would reset the connection. */
-function lingerThenDestroy(raw: Duplex): void {
-  raw.end();
-  raw.resume();
-  const timer = setTimeout(() => raw.destroy(), lingerMs);
-  raw.once('close', () => {
-    clearTimeout(timer);
-  });
-}
-
 /** A full record gains nothing from waiting for more. */
 const gatherBelowBytes = 16_384;
-const lingerMs = 1000;

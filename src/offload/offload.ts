@@ -6,15 +6,48 @@ import { connect, type ConnectOptions } from './connect.ts';
 import { readEnvironment } from './environment.ts';
 import { OffloadError, OffloadErrorCode } from './errors.ts';
 import { GrpcChannel, GrpcStatus, GrpcStatusError } from './grpc-channel.ts';
+import type * as Grpc from '@grpc/grpc-js';
+import {
+  createGrpcChannelCredentials,
+  type GrpcChannelCredentialsOptions,
+  type GrpcClientModule,
+} from './adapters/grpc-channel-credentials.ts';
+import {
+  createGrpcServer,
+  type GrpcServerLike,
+  type GrpcServerModule,
+  type GrpcServerOptions,
+} from './adapters/grpc-server.ts';
+import {
+  createKafkaSocketFactory,
+  type KafkaSocketFactory,
+  type KafkaSocketFactoryOptions,
+} from './adapters/kafka-socket-factory.ts';
+import {
+  createMqttStreamBuilder,
+  type MqttStreamBuilder,
+  type MqttStreamBuilderOptions,
+} from './adapters/mqtt-stream-builder.ts';
+import { PostgresStream, type PostgresStreamOptions } from './adapters/postgres-stream.ts';
+import {
+  createRedisConnector,
+  type RedisConnectorHook,
+  type RedisConnectorOptions,
+} from './adapters/redis-connector.ts';
+import {
+  createSmtpGetSocket,
+  type SmtpGetSocket,
+  type SmtpGetSocketOptions,
+} from './adapters/smtp-get-socket.ts';
 import {
   connectHttp2,
   createHttp2Server,
   type Http2ConnectOptions,
   type Http2RequestListener,
   type Http2ServerOptions,
-} from './http2.ts';
-import { createHttpServer, type HttpServerOptions } from './http-server.ts';
-import { OffloadHttpsAgent, type HttpsAgentOptions } from './https-agent.ts';
+} from './adapters/http2.ts';
+import { createHttpServer, type HttpServerOptions } from './adapters/http-server.ts';
+import { OffloadHttpsAgent, type HttpsAgentOptions } from './adapters/https-agent.ts';
 import type { IdentityList } from './identity-status.ts';
 import { LivePeers } from './live-peers.ts';
 import type { OffloadSocket } from './offload-socket.ts';
@@ -26,7 +59,7 @@ import {
   createUndiciConnector,
   type UndiciConnector,
   type UndiciConnectorOptions,
-} from './undici-connector.ts';
+} from './adapters/undici-connector.ts';
 import { Workload } from './workload-client.ts';
 import { wrap, type WrapOptions } from './wrap.ts';
 
@@ -98,6 +131,51 @@ export class Offload {
   /** For the option `connect` of undici's `Agent`, `Pool` and `Client`. */
   undiciConnector(options: UndiciConnectorOptions = {}): UndiciConnector {
     return createUndiciConnector(options, (connection) => this.connect(connection));
+  }
+
+  /** `ChannelCredentials` for clients of gRPC; `grpc` is the application's own `@grpc/grpc-js`. */
+  grpcChannelCredentials(
+    grpc: GrpcClientModule,
+    options: GrpcChannelCredentialsOptions = {},
+  ): Grpc.ChannelCredentials {
+    return createGrpcChannelCredentials(grpc, options, (connection) => this.connect(connection));
+  }
+
+  /**
+   * A listener for a `Server` of gRPC, instead of its `bindAsync`; `grpc` is the application's own
+   * `@grpc/grpc-js`.
+   */
+  grpcServer(
+    grpc: GrpcServerModule,
+    server: GrpcServerLike,
+    options: GrpcServerOptions = {},
+  ): OffloadServer {
+    return createGrpcServer(grpc, server, options, this.#settings, this.#handshaker);
+  }
+
+  /** A stream for the option `stream` of `pg`, whose option `ssl` stays unset. */
+  pgStream(options: PostgresStreamOptions = {}): PostgresStream {
+    return new PostgresStream(options, this.#settings, this.#handshaker);
+  }
+
+  /** For the option `Connector` of `ioredis`. */
+  redisConnector(options: RedisConnectorOptions = {}): RedisConnectorHook {
+    return createRedisConnector(options, (connection) => this.connect(connection));
+  }
+
+  /** For the first argument of `new MqttClient` of `mqtt`. */
+  mqttStreamBuilder(options: MqttStreamBuilderOptions = {}): MqttStreamBuilder {
+    return createMqttStreamBuilder(options, (connection) => this.connect(connection));
+  }
+
+  /** For the option `socketFactory` of `kafkajs`. */
+  kafkaSocketFactory(options: KafkaSocketFactoryOptions = {}): KafkaSocketFactory {
+    return createKafkaSocketFactory(options, (connection) => this.connect(connection));
+  }
+
+  /** For the option `getSocket` of `nodemailer`. */
+  smtpGetSocket(options: SmtpGetSocketOptions = {}): SmtpGetSocket {
+    return createSmtpGetSocket(options, (connection) => this.connect(connection));
   }
 
   /** As {@link Workload.listIdentities}. */

@@ -8,14 +8,15 @@ import {
   type Http2ServerResponse,
   type ServerOptions as Http2Options,
 } from 'node:http2';
-import { type ClientOptions, clientOptionsOf, type ConnectOptions } from './connect.ts';
-import { refuseForeignOptions } from './connection-options.ts';
-import { OffloadError, OffloadErrorCode } from './errors.ts';
-import type { Handshaker } from './handshaker.ts';
-import type { OffloadSocket } from './offload-socket.ts';
-import { SecureSockets, type ServerHandshakeOptions, withoutHandshakeOptions } from './server.ts';
-import type { OffloadSettings } from './settings.ts';
-import { takeOverConnections } from './take-over.ts';
+import { type ClientOptions, clientOptionsOf, type ConnectOptions } from '../connect.ts';
+import { refuseForeignOptions } from '../connection-options.ts';
+import { OffloadError, OffloadErrorCode } from '../errors.ts';
+import type { Handshaker } from '../handshaker.ts';
+import type { OffloadSocket } from '../offload-socket.ts';
+import { SecureSockets, type ServerHandshakeOptions, withoutHandshakeOptions } from '../server.ts';
+import type { OffloadSettings } from '../settings.ts';
+import { takeOverConnections } from '../take-over.ts';
+import { showConnection } from './http2-session-socket.ts';
 
 export type Http2RequestListener = (
   request: Http2ServerRequest,
@@ -47,6 +48,7 @@ export function createHttp2Server(
     allowHalfOpen: true,
   };
   takeOverConnections(server, new SecureSockets(handshake, settings, handshaker));
+  showConnections(server);
   return server;
 }
 
@@ -59,7 +61,7 @@ export function connectHttp2(
   const url = new URL(authority);
   if (url.protocol !== 'https:') throw new TypeError(`${url.protocol} is not https:`);
   const client = clientOptionsOf(options);
-  return connect(url, {
+  const session = connect(url, {
     ...options,
     createConnection: () => {
       const socket = open({
@@ -69,7 +71,10 @@ export function connectHttp2(
         ...client,
       });
       socket.once('secureConnect', () => {
-        if (socket.alpnProtocol === 'h2' || client.ALPNProtocols !== undefined) return;
+        if (socket.alpnProtocol === 'h2' || client.ALPNProtocols !== undefined) {
+          showConnection(session, socket);
+          return;
+        }
         socket.destroy(
           new OffloadError(OffloadErrorCode.policy, 'server does not speak HTTP/2', {
             phase: 'handshake',
@@ -79,5 +84,20 @@ export function connectHttp2(
       });
       return socket;
     },
+  });
+  return session;
+}
+
+/** A session is told of within the event that tells of its connection. */
+function showConnections(server: Http2SecureServer): void {
+  let arriving: OffloadSocket | undefined;
+  server.prependListener('secureConnection', (socket: unknown) => {
+    arriving = socket as OffloadSocket;
+  });
+  server.on('session', (session) => {
+    if (arriving !== undefined) showConnection(session, arriving);
+  });
+  server.on('secureConnection', () => {
+    arriving = undefined;
   });
 }

@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
-import { type ClientOptions, clientOptionsOf, type ConnectOptions } from './connect.ts';
-import { OffloadError, OffloadErrorCode } from './errors.ts';
-import type { OffloadSocket } from './offload-socket.ts';
+import { type ClientOptions, clientOptionsOf, type ConnectOptions } from '../connect.ts';
+import { OffloadError, OffloadErrorCode } from '../errors.ts';
+import type { OffloadSocket } from '../offload-socket.ts';
 
 /** What undici says about a connection it wants. */
 export interface UndiciConnectRequest {

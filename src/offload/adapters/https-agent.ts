@@ -1,8 +1,8 @@
 import type { AgentOptions as HttpAgentOptions } from 'node:http';
 import { Agent, type RequestOptions } from 'node:https';
 import type { Duplex } from 'node:stream';
-import { type ClientOptions, clientOptionsOf, type ConnectOptions } from './connect.ts';
-import type { OffloadSocket } from './offload-socket.ts';
+import { type ClientOptions, clientOptionsOf, type ConnectOptions } from '../connect.ts';
+import type { OffloadSocket } from '../offload-socket.ts';
 
 /** Options of `http.Agent`, and those of our connections. */
 export type HttpsAgentOptions = ClientOptions & HttpAgentOptions;

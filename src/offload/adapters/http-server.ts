@@ -1,10 +1,10 @@
 import type { RequestListener, ServerOptions } from 'node:http';
 import { createServer, type Server } from 'node:https';
-import { refuseForeignOptions } from './connection-options.ts';
-import type { Handshaker } from './handshaker.ts';
-import { SecureSockets, type ServerHandshakeOptions, withoutHandshakeOptions } from './server.ts';
-import type { OffloadSettings } from './settings.ts';
-import { takeOverConnections } from './take-over.ts';
+import { refuseForeignOptions } from '../connection-options.ts';
+import type { Handshaker } from '../handshaker.ts';
+import { SecureSockets, type ServerHandshakeOptions, withoutHandshakeOptions } from '../server.ts';
+import type { OffloadSettings } from '../settings.ts';
+import { takeOverConnections } from '../take-over.ts';
 
 /** Options of `http.createServer`, and those of our handshakes. */
 export type HttpServerOptions = ServerOptions & ServerHandshakeOptions;
