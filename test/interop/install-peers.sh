@@ -4,7 +4,7 @@
 set -eu
 
 packages='
-  postgresql softhsm2
+  postgresql softhsm2 redis-server mosquitto mariadb-server-core mariadb-client-core
   openssl gnutls-bin libnss3-tools botan curl nmap testssl.sh chromium
   lighttpd lighttpd-mod-openssl lighttpd-mod-gnutls lighttpd-mod-nss lighttpd-mod-mbedtls lighttpd-mod-wolfssl
 '

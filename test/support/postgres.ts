@@ -45,7 +45,7 @@ export interface PostgresOptions {
 export async function startPostgres(
   options: PostgresOptions = {},
 ): Promise<PostgresServer | { readonly unavailable: string }> {
-  const binaries = findBinaries();
+  const binaries = findPostgres();
   if (binaries === undefined) return { unavailable: 'no PostgreSQL server is installed' };
   const user = unprivilegedUser();
   if (user === undefined) return { unavailable: 'no user that may run PostgreSQL' };
@@ -196,13 +196,13 @@ function databaseOf(url: string): string {
   return new URL(url).pathname.slice(1);
 }
 
-interface User {
+export interface User {
   readonly uid?: number;
   readonly gid?: number;
 }
 
 /** PostgreSQL refuses to run as root. */
-function unprivilegedUser(): User | undefined {
+export function unprivilegedUser(): User | undefined {
   if (process.getuid?.() !== 0) return {};
   const lines = readFileSync('/etc/passwd', 'utf8').split('\n');
   for (const name of ['postgres', 'nobody']) {
@@ -213,7 +213,7 @@ function unprivilegedUser(): User | undefined {
 }
 
 /** In the path, or where Debian puts them; the newest. */
-function findBinaries(): string | undefined {
+export function findPostgres(): string | undefined {
   const packaged = '/usr/lib/postgresql';
   const versions = existsSync(packaged)
     ? readdirSync(packaged).sort((a, b) => Number(b) - Number(a))
