@@ -19,8 +19,10 @@ import pg from 'pg';
 export interface PostgresServer {
   /** Makes an empty database and answers its URL. */
   createDatabase(): Promise<string>;
+  /** URL of a database that is not there yet. */
+  vacantUrl(): string;
   /** Makes a database that holds what another holds, to which nobody is connected. */
-  copyDatabase(url: string): Promise<string>;
+  copyDatabase(url: string, to?: string): Promise<string>;
   dropDatabase(url: string): Promise<void>;
   /** What a database holds, as `pg_dump` writes it. */
   dump(url: string): Promise<string>;
@@ -128,15 +130,18 @@ class Server implements PostgresServer {
   }
 
   async createDatabase(): Promise<string> {
-    const name = `test_${randomBytes(6).toString('hex')}`;
-    await this.#administer(`create database ${name}`);
-    return this.#url(name);
+    const url = this.vacantUrl();
+    await this.#administer(`create database ${databaseOf(url)}`);
+    return url;
   }
 
-  async copyDatabase(url: string): Promise<string> {
-    const name = `test_${randomBytes(6).toString('hex')}`;
-    await this.#administer(`create database ${name} template ${databaseOf(url)}`);
-    return this.#url(name);
+  vacantUrl(): string {
+    return this.#url(`test_${randomBytes(6).toString('hex')}`);
+  }
+
+  async copyDatabase(url: string, to = this.vacantUrl()): Promise<string> {
+    await this.#administer(`create database ${databaseOf(to)} template ${databaseOf(url)}`);
+    return to;
   }
 
   async dropDatabase(url: string): Promise<void> {

@@ -7,7 +7,6 @@ import { Registry } from 'prom-client';
 import {
   type Authority,
   CryptoPool,
-  initialiseAuthority,
   openAuthority,
   openDiskKeys,
   type PeerIdentity,
@@ -20,6 +19,7 @@ import type { Role } from '../../../src/ca/store/schema.ts';
 import { generateKeyPair, type KeyPair } from '../../../src/crypto/key-generation.ts';
 import type { KeyKind } from '../../../src/crypto/keys.ts';
 import { createCertificateRequest, parseCertificate, parsePem } from '../../../src/pki/index.ts';
+import { newAuthority } from '../support/new-authority.ts';
 import type { StorePlace } from '../support/stores.ts';
 
 /** A clock that tests move. */
@@ -58,21 +58,11 @@ export async function authorityOn(
   const directory = mkdtempSync(join(tmpdir(), 'sidekey-authority-'));
   const clock = testClock();
   const log = pino({ level: 'silent' });
+  const addresses = ['127.0.0.1:8443', 'ca.example.org:8443'];
   const storeOptions = { url: place.url, now: () => clock.now(), log };
   const openKeys = (pool: CryptoPool) =>
     openDiskKeys({ directory: join(directory, 'keys'), pool, random: randomBytes });
-  const pool = new CryptoPool({ threads: 0 });
-  const keys = await openKeys(pool);
-  await initialiseAuthority({
-    store: storeOptions,
-    keys,
-    trustDomain: 'example.org',
-    addresses: ['127.0.0.1:8443', 'ca.example.org:8443'],
-    random: randomBytes,
-    log,
-  });
-  await keys.close();
-  await pool.close();
+  await newAuthority(place, { at: clock.now(), addresses, keysDirectory: join(directory, 'keys') });
   const opened: Authority[] = [];
   const open = async (registry: Registry): Promise<Authority> => {
     const threadPool = new CryptoPool({ threads });
@@ -81,7 +71,7 @@ export async function authorityOn(
       keys: await openKeys(threadPool),
       pool: threadPool,
       replicaId: `replica-${String(opened.length + 1)}`,
-      addresses: ['127.0.0.1:8443', 'ca.example.org:8443'],
+      addresses,
       version: '0',
       mode,
       connections: { origin: () => undefined, cut: () => undefined },

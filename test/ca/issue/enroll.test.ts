@@ -4,7 +4,7 @@ import type { Authority } from '../../../src/ca/index.ts';
 import { generateKeyPair } from '../../../src/crypto/key-generation.ts';
 import { createCertificateRequest, parseCertificate, spiffeIdOf } from '../../../src/pki/index.ts';
 import { ServiceError } from '../../../src/rpc/errors.ts';
-import { forEachStore } from '../support/stores.ts';
+import { forEachVacantStore } from '../support/stores.ts';
 import {
   type AuthorityFixture,
   authorityOn,
@@ -15,7 +15,7 @@ import {
 } from './authority-fixture.ts';
 
 describe('enrolment', () => {
-  forEachStore((_name, place) => {
+  forEachVacantStore((_name, place) => {
     let fixture: AuthorityFixture;
     let authority: Authority;
     beforeEach(async function () {

@@ -4,7 +4,7 @@ import type { Authority } from '../../../src/ca/index.ts';
 import { parseToken, signedPart } from '../../../src/ca/tokens/token.ts';
 import { parseCertificate, parsePem } from '../../../src/pki/index.ts';
 import { ServiceError } from '../../../src/rpc/errors.ts';
-import { forEachStore } from '../support/stores.ts';
+import { forEachVacantStore } from '../support/stores.ts';
 import {
   type AuthorityFixture,
   authorityOn,
@@ -14,7 +14,7 @@ import {
 } from './authority-fixture.ts';
 
 describe('minting', () => {
-  forEachStore((_name, place) => {
+  forEachVacantStore((_name, place) => {
     let fixture: AuthorityFixture;
     let authority: Authority;
     beforeEach(async function () {

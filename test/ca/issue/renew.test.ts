@@ -5,7 +5,7 @@ import { changeAgentOperation } from '../../../src/ca/agents/change-agent.ts';
 import type { AgentAction } from '../../../src/ca/agents/transitions.ts';
 import { generateKeyPair } from '../../../src/crypto/key-generation.ts';
 import { parseCertificate } from '../../../src/pki/index.ts';
-import { forEachStore } from '../support/stores.ts';
+import { forEachVacantStore } from '../support/stores.ts';
 import {
   type AuthorityFixture,
   authorityOn,
@@ -19,7 +19,7 @@ import {
 } from './authority-fixture.ts';
 
 describe('renewal', () => {
-  forEachStore((_name, place) => {
+  forEachVacantStore((_name, place) => {
     let fixture: AuthorityFixture;
     let authority: Authority;
     let host: TestHost;

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { randomBytes } from 'node:crypto';
 import { beginNewEpoch } from '../../../src/ca/store/restore.ts';
-import { forEachStore } from '../support/stores.ts';
+import { forEachVacantStore } from '../support/stores.ts';
 import {
   type AuthorityFixture,
   authorityOn,
@@ -12,7 +12,7 @@ import {
 } from './authority-fixture.ts';
 
 describe('a restored authority', () => {
-  forEachStore((_name, place) => {
+  forEachVacantStore((_name, place) => {
     let fixture: AuthorityFixture;
     beforeEach(async function () {
       this.timeout(60_000);

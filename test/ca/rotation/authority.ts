@@ -17,6 +17,7 @@ import {
 import { readMeta } from '../../../src/ca/store/meta.ts';
 import type { Store } from '../../../src/ca/store/store.ts';
 import type { TokenKey, TokenKeys } from '../../../src/ca/tokens/token-keys.ts';
+import { madeOnce } from '../support/made-once.ts';
 import type { StorePlace } from '../support/stores.ts';
 
 /** A clock that stands until it is set. */
@@ -41,6 +42,14 @@ export class MemoryKeys implements KeyManager {
   /** References that fail when used. */
   readonly broken = new Set<string>();
   #made = 0;
+
+  /** One that knows the same keys. */
+  copy(): MemoryKeys {
+    const copy = new MemoryKeys();
+    for (const [ref, key] of this.keys) copy.keys.set(ref, key);
+    copy.#made = this.#made;
+    return copy;
+  }
 
   generate(type: AuthorityKeyType) {
     this.#made += 1;
@@ -85,9 +94,14 @@ export interface TestAuthority<Keys extends KeyManager = MemoryKeys> {
   readonly clock: Clock;
 }
 
-/** Makes an authority in a place and opens its first replica. */
-export function makeAuthority(place: StorePlace): Promise<TestAuthority> {
-  return makeAuthorityWith(new MemoryKeys(), place);
+/** Makes an authority in a place, a copy of one for all, and opens its first replica. */
+export async function makeAuthority(place: StorePlace): Promise<TestAuthority> {
+  const made = await madeOnce(place, 'rotation', async (url) => {
+    const keys = new MemoryKeys();
+    await initialise(keys, url, new Clock());
+    return keys;
+  });
+  return await openFirst(place, made.copy());
 }
 
 /** As {@link makeAuthority}, with keys elsewhere. */
@@ -95,17 +109,28 @@ export async function makeAuthorityWith<Keys extends KeyManager>(
   keys: Keys,
   place: StorePlace,
 ): Promise<TestAuthority<Keys>> {
+  await initialise(keys, place.url, new Clock());
+  return await openFirst(place, keys);
+}
+
+async function openFirst<Keys extends KeyManager>(
+  place: StorePlace,
+  keys: Keys,
+): Promise<TestAuthority<Keys>> {
   const clock = new Clock();
+  const store = await place.open({ now: clock.now });
+  return await openReplica(store, { keys, clock });
+}
+
+async function initialise(keys: KeyManager, url: string, clock: Clock): Promise<void> {
   await initialiseAuthority({
-    store: { url: place.url, now: clock.now, log },
+    store: { url, now: clock.now, log },
     keys,
     trustDomain: 'example.org',
     addresses: ['authority.example.org:8443'],
     random: (length) => randomBytes(length),
     log,
   });
-  const store = await place.open({ now: clock.now });
-  return await openReplica(store, { keys, clock });
 }
 
 /** Another replica, on a store of its own connection or the same. */

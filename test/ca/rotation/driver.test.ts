@@ -3,7 +3,7 @@ import { RotationDriver } from '../../../src/ca/rotation/driver.ts';
 import { defaultRotationSettings } from '../../../src/ca/rotation/settings.ts';
 import { createRotation } from '../../../src/ca/rotation/index.ts';
 import { verifyAudit } from '../../../src/ca/audit/verify.ts';
-import { forEachStore, type StorePlace } from '../support/stores.ts';
+import { forEachVacantStore, type StorePlace } from '../support/stores.ts';
 import { makeAuthority, openReplica, type TestAuthority } from './authority.ts';
 import { acknowledge, enrolHost, newestBundle, renewHost } from './fleet.ts';
 
@@ -14,7 +14,7 @@ const settings = {
 };
 
 describe('automatic rotation driver', () => {
-  forEachStore((name, place) => {
+  forEachVacantStore((name, place) => {
     it('does nothing and takes no lease while nothing is due', async () => {
       const authority = await makeAuthority(place());
       expect(await driverOf(authority).tick()).to.deep.equal([]);

@@ -2,11 +2,11 @@ import { expect } from 'chai';
 import { keepUp } from '../../../src/ca/generations/keep-up.ts';
 import { createRotation, type RotationStep } from '../../../src/ca/rotation/index.ts';
 import { ServiceError } from '../../../src/rpc/errors.ts';
-import { forEachStore } from '../support/stores.ts';
+import { forEachVacantStore } from '../support/stores.ts';
 import { makeAuthority, openReplica, type TestAuthority } from './authority.ts';
 
 describe('a replica that was paused during a rotation', () => {
-  forEachStore((_name, place) => {
+  forEachVacantStore((_name, place) => {
     let first: TestAuthority;
     let paused: TestAuthority;
 

@@ -1,11 +1,11 @@
 import { expect } from 'chai';
 import { createRotation, type Gate, type Rotation } from '../../../src/ca/rotation/index.ts';
 import { ReplicaHeartbeat } from '../../../src/ca/rotation/replica.ts';
-import { forEachStore } from '../support/stores.ts';
+import { forEachVacantStore } from '../support/stores.ts';
 import { makeAuthority, MemoryKeys, openReplica, type TestAuthority } from './authority.ts';
 
 describe('replicas in rotation', () => {
-  forEachStore((_name, place) => {
+  forEachVacantStore((_name, place) => {
     let first: TestAuthority;
     let rotation: Rotation;
 

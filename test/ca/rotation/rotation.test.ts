@@ -9,12 +9,12 @@ import {
   type RotationStep,
 } from '../../../src/ca/rotation/index.ts';
 import { ServiceError } from '../../../src/rpc/errors.ts';
-import { forEachStore } from '../support/stores.ts';
+import { forEachVacantStore } from '../support/stores.ts';
 import { makeAuthority, type TestAuthority } from './authority.ts';
 import { acknowledge, enrolHost, type Host, mintToken, newestBundle, renewHost } from './fleet.ts';
 
 describe('rotation', () => {
-  forEachStore((_name, place) => {
+  forEachVacantStore((_name, place) => {
     let authority: TestAuthority;
     let rotation: Rotation;
 

@@ -16,12 +16,12 @@ import {
   renew,
   type TestHost,
 } from '../issue/authority-fixture.ts';
-import { forEachStore } from '../support/stores.ts';
+import { forEachVacantStore } from '../support/stores.ts';
 
 describe('rotation of an authority at work', function () {
   this.timeout(120_000);
 
-  forEachStore((name, place) => {
+  forEachVacantStore((name, place) => {
     let fixture: AuthorityFixture;
     let authority: Authority;
 

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
@@ -15,6 +15,8 @@ export interface StorePlace {
   /** Makes the store for trust domain `example.org` and opens it. */
   initialise(options?: Partial<StoreOptions>): Promise<Store>;
   open(options?: Partial<StoreOptions>): Promise<Store>;
+  /** Makes the store hold what another of its kind holds, which nobody has open. */
+  fill(fromUrl: string): Promise<void>;
   /** Path of a file that is removed with the place. */
   file(name: string): string;
   /** What the store holds now; can be put in its place when nobody has it open. */
@@ -28,9 +30,24 @@ export interface OwnedPlace extends StorePlace {
 
 /**
  * Runs a suite on SQLite and, where a server can be run, on PostgreSQL: each test has a place of its
- * own.
+ * own, with nothing in it.
  */
-export function forEachStore(suite: (name: Store['kind'], place: () => StorePlace) => void): void {
+export function forEachStore(suite: StoreSuite): void {
+  forEachPlace(suite, {});
+}
+
+/** The same for tests that fill their places: on PostgreSQL it is then that the database is made. */
+export function forEachVacantStore(suite: StoreSuite): void {
+  forEachPlace(suite, { vacant: true });
+}
+
+type StoreSuite = (name: Store['kind'], place: () => StorePlace) => void;
+
+interface PlaceOptions {
+  readonly vacant?: boolean;
+}
+
+function forEachPlace(suite: StoreSuite, options: PlaceOptions): void {
   describe('on SQLite', () => {
     let current: OwnedPlace;
     beforeEach(() => {
@@ -43,7 +60,7 @@ export function forEachStore(suite: (name: Store['kind'], place: () => StorePlac
     let current: OwnedPlace | undefined;
     beforeEach(async function () {
       this.timeout(60_000);
-      const place = await postgresPlace();
+      const place = await postgresPlace(options);
       if ('unavailable' in place) {
         reportOnce(place.unavailable);
         return this.skip();
@@ -62,11 +79,17 @@ export function forEachStore(suite: (name: Store['kind'], place: () => StorePlac
 }
 
 /** A database of its own on the server of this test run. */
-export async function postgresPlace(): Promise<OwnedPlace | { readonly unavailable: string }> {
+export async function postgresPlace({ vacant = false }: PlaceOptions = {}): Promise<
+  OwnedPlace | { readonly unavailable: string }
+> {
   const server = await sharedPostgres();
   if ('unavailable' in server) return server;
-  const url = await server.createDatabase();
+  const url = vacant ? server.vacantUrl() : await server.createDatabase();
   return placeAt(url, {
+    fill: async (from) => {
+      if (!vacant) await server.dropDatabase(url);
+      await server.copyDatabase(from, url);
+    },
     remove: () => server.dropDatabase(url),
     snapshot: async () => {
       const dump = await server.dump(url);
@@ -96,6 +119,10 @@ export function sqlitePlace(): OwnedPlace {
   const directory = mkdtempSync(join(tmpdir(), 'sidekey-store-'));
   const path = join(directory, 'authority.db');
   return placeAt(`sqlite:${path}`, {
+    fill: (from) => {
+      copyFileSync(from.replace(/^sqlite:/, ''), path);
+      return Promise.resolve();
+    },
     remove: () => {
       rmSync(directory, { recursive: true, force: true });
       return Promise.resolve();
@@ -114,6 +141,7 @@ export function sqlitePlace(): OwnedPlace {
 }
 
 interface PlaceKind {
+  fill(from: string): Promise<void>;
   remove(): Promise<void>;
   snapshot(store: Store): Promise<{ restore(): Promise<void> }>;
 }
@@ -137,6 +165,7 @@ function placeAt(url: string, kind: PlaceKind): OwnedPlace {
         ),
       ),
     open: (options = {}) => track(openStore({ ...defaults, ...options })),
+    fill: (from) => kind.fill(from),
     file: (name) => join(files, name),
     snapshot: (store) => kind.snapshot(store),
     close: async () => {

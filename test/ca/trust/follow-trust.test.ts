@@ -19,7 +19,7 @@ import {
 import { createPeerCredentialsReader } from '../../../src/rpc/peer-credentials.ts';
 import { RpcServer } from '../../../src/rpc/server.ts';
 import { dayMs, type EnrolmentRows } from '../support/rows.ts';
-import { forEachStore } from '../support/stores.ts';
+import { forEachVacantStore } from '../support/stores.ts';
 import { openTrustAuthority, type TrustAuthority } from './trust-authority.ts';
 import { manualTimers } from './manual-timers.ts';
 
@@ -87,7 +87,7 @@ class TestHost {
 const reasonOf = (error: ServiceError | undefined) => error?.metadata.get('sidekey-reason')[0];
 
 describe('FollowTrust', () => {
-  forEachStore((kind, place) => {
+  forEachVacantStore((kind, place) => {
     let authority: TrustAuthority;
     let service: TrustService;
     let server: RpcServer<undefined>;

@@ -12,11 +12,11 @@ import { TrustBundle } from '../../../src/gen/sidekey/v1/certificate_authority.t
 import { followTrust, pinnedTrust } from '../../../src/identity/trust-bundle.ts';
 import { ServiceError } from '../../../src/rpc/errors.ts';
 import { dayMs } from '../support/rows.ts';
-import { forEachStore } from '../support/stores.ts';
+import { forEachVacantStore } from '../support/stores.ts';
 import { openTrustAuthority, type TrustAuthority } from './trust-authority.ts';
 
 describe('publishBundle', () => {
-  forEachStore((_, place) => {
+  forEachVacantStore((_, place) => {
     let authority: TrustAuthority;
 
     beforeEach(async () => {

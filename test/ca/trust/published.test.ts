@@ -9,13 +9,13 @@ import { TrustFeed } from '../../../src/ca/trust/trust-feed.ts';
 import { parseCrl } from '../../../src/pki/crl.ts';
 import type { Certificate } from '../../../src/pki/certificate.ts';
 import { dayMs, hourMs } from '../support/rows.ts';
-import { forEachStore } from '../support/stores.ts';
+import { forEachVacantStore } from '../support/stores.ts';
 import { openSsl, type OpenSsl } from '../../support/openssl.ts';
 import { type ManualTimers, manualTimers } from './manual-timers.ts';
 import { openTrustAuthority, type TrustAuthority } from './trust-authority.ts';
 
 describe('CRLs and OCSP over HTTP, judged by OpenSSL', () => {
-  forEachStore((kind, place) => {
+  forEachVacantStore((kind, place) => {
     let authority: TrustAuthority;
     let feed: TrustFeed;
     let crls: CrlPublisher;

@@ -8,7 +8,7 @@ import { storedSerial } from '../../../src/ca/revocation/serial.ts';
 import { feedHead, readFeed } from '../../../src/ca/trust/feed.ts';
 import { ServiceError } from '../../../src/rpc/errors.ts';
 import { dayMs } from '../support/rows.ts';
-import { forEachStore } from '../support/stores.ts';
+import { forEachVacantStore } from '../support/stores.ts';
 import { openTrustAuthority, type TrustAuthority } from './trust-authority.ts';
 
 const order: RevocationOrder = { reason: 'keyCompromise', by: 'owner', comment: 'laptop lost' };
@@ -24,7 +24,7 @@ async function refusal(work: Promise<unknown>): Promise<string> {
 }
 
 describe('revocation', () => {
-  forEachStore((_, place) => {
+  forEachVacantStore((_, place) => {
     let authority: TrustAuthority;
 
     beforeEach(async () => {

@@ -6,7 +6,6 @@ import { pino } from 'pino';
 import { checkInvariants, type Violation } from '../../../src/ca/check/check.ts';
 import type { AuthorityContext } from '../../../src/ca/context.ts';
 import { loadGenerations } from '../../../src/ca/generations/live-generations.ts';
-import { initialiseAuthority } from '../../../src/ca/initialise-authority.ts';
 import { CryptoPool } from '../../../src/ca/keys/crypto-pool.ts';
 import { openDiskKeys } from '../../../src/ca/keys/disk-keys.ts';
 import { readMeta } from '../../../src/ca/store/meta.ts';
@@ -24,6 +23,8 @@ import {
   token,
   writeEnrolments,
 } from '../support/rows.ts';
+import { newAuthority } from '../support/new-authority.ts';
+import type { StorePlace } from '../support/stores.ts';
 
 /** An authority without its services, with a clock that is set by hand. */
 export interface TrustAuthority {
@@ -48,18 +49,19 @@ export interface EnrolledBatch {
 }
 
 /** Makes one in an empty place. */
-export async function openTrustAuthority(place: { readonly url: string }): Promise<TrustAuthority> {
+export async function openTrustAuthority(place: StorePlace): Promise<TrustAuthority> {
   const directory = mkdtempSync(join(tmpdir(), 'sidekey-trust-'));
   const clock = { ms: Date.now() };
   const now = (): Date => new Date(clock.ms);
   const log = pino({ level: 'silent' });
   const random = (length: number): Uint8Array => randomBytes(length);
   const pool = new CryptoPool({ threads: 0 });
-  const keys = await openDiskKeys({ directory: join(directory, 'keys'), pool, random });
+  const keysDirectory = join(directory, 'keys');
   const storeOptions = { url: place.url, now, log };
   const trustDomain = 'example.org';
   const addresses = ['ca.example.org:8443'];
-  await initialiseAuthority({ store: storeOptions, keys, trustDomain, addresses, random, log });
+  await newAuthority(place, { at: now(), addresses, keysDirectory });
+  const keys = await openDiskKeys({ directory: keysDirectory, pool, random });
   const closing: (() => Promise<void>)[] = [];
 
   const openReplica = async (
