@@ -4,11 +4,15 @@ export const agentErrors = {
   not_in_this_state: 403,
   /** The peer is no manager, or not the one this agent obeys; the handshake says so first. */
   not_a_manager: 403,
+  /** Of a manager: who asks is no administrator. */
+  not_an_operator: 403,
+  not_for_browsers: 403,
   operation_not_allowed: 403,
   not_found: 404,
   /** Its idempotency key stands for another request. */
   idempotency_key_reused: 409,
   body_too_large: 413,
+  unknown_host: 421,
   unsupported_content: 415,
   /** Sealed for another, by somebody else, too old, not to be read …: one answer for all; the agent's log has the reason. */
   configuration_refused: 422,
