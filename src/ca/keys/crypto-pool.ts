@@ -1,5 +1,11 @@
 import type { KeyObject } from 'node:crypto';
-import type { CryptoAnswer, CryptoTask, Inspection, InspectTask } from './crypto-protocol.ts';
+import type {
+  CryptoAnswer,
+  CryptoTask,
+  Inspection,
+  InspectTask,
+  PooledKey,
+} from './crypto-protocol.ts';
 import { runTask } from './crypto-task.ts';
 import { CryptoThread } from './crypto-thread-handle.ts';
 import { KeyManagerError } from './key-manager.ts';
@@ -10,11 +16,6 @@ export type CryptoPriority = 'sign' | 'renew' | 'enroll';
 export interface CryptoPoolOptions {
   /** 0: everything is done in the calling thread. */
   readonly threads: number;
-}
-
-/** A key that the threads know. */
-export interface PooledKey {
-  readonly number: number;
 }
 
 /**
@@ -215,8 +216,8 @@ export interface Waiting {
 const closed: CryptoAnswer = { kind: 'failed', problem: 'the threads have ended' };
 
 /** Costs, as multiples of a P-256 signature of some 40 µs. */
-const INSPECT_WEIGHT = 8;
-const VERIFY_WEIGHT = 4;
+const INSPECT_WEIGHT = 6;
+const VERIFY_WEIGHT = 2;
 const MESSAGE_WEIGHT = 24;
 const MIN_SIGN_SHARE = 8;
 const MESSAGES_PER_THREAD = 2;

@@ -1,6 +1,11 @@
 import type { KeyObject } from 'node:crypto';
 import type { KeyKind } from '../../crypto/keys.ts';
 
+/** A key that the threads know. */
+export interface PooledKey {
+  readonly number: number;
+}
+
 /** Work for the threads of a `CryptoPool`. Keys are known to them by number. */
 export type CryptoTask =
   | {

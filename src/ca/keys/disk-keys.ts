@@ -5,7 +5,8 @@ import { toHex } from '../../bytes/bytes.ts';
 import { generateKeyPair } from '../../crypto/key-generation.ts';
 import { keyKindOf } from '../../crypto/keys.ts';
 import { writeDurably, syncDirectory } from './durable-file.ts';
-import type { CryptoPool, PooledKey } from './crypto-pool.ts';
+import type { CryptoPool } from './crypto-pool.ts';
+import type { PooledKey } from './crypto-protocol.ts';
 import {
   type AuthorityKeyType,
   type KeyManager,
@@ -147,6 +148,10 @@ class DiskKey implements SigningKey {
     this.publicKey = createPublicKey(privateKey);
     this.#pool = pool;
     this.#key = pool.addKey(privateKey);
+  }
+
+  get pooled(): PooledKey | undefined {
+    return this.#key;
   }
 
   async signAll(contents: readonly Uint8Array[]): Promise<readonly Uint8Array[]> {

@@ -1,4 +1,5 @@
 import type { KeyObject } from 'node:crypto';
+import type { PooledKey } from './crypto-protocol.ts';
 
 export type AuthorityKeyType = 'ecdsa-p256' | 'ecdsa-p384' | 'ed25519';
 
@@ -24,6 +25,8 @@ export interface KeyManager {
 export interface SigningKey {
   readonly type: AuthorityKeyType;
   readonly publicKey: KeyObject;
+  /** As the threads of the pool know it; absent: it is not in this process. */
+  readonly pooled?: PooledKey | undefined;
   /**
    * Signs each of `contents`: ECDSA with the curve's SHA-2 as DER, or Ed25519. Many at once, since a
    * batch crosses to another thread or device once. Rejects with {@link KeyManagerError}.

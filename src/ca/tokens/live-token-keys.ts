@@ -1,8 +1,9 @@
 import { createPublicKey } from 'node:crypto';
 import type { Logger } from 'pino';
-import { toHex } from '../../bytes/bytes.ts';
+import { equal, toHex } from '../../bytes/bytes.ts';
 import { ServiceError } from '../../rpc/errors.ts';
-import type { CryptoPool, PooledKey } from '../keys/crypto-pool.ts';
+import type { CryptoPool } from '../keys/crypto-pool.ts';
+import type { PooledKey } from '../keys/crypto-protocol.ts';
 import type { KeyManager, SigningKey } from '../keys/key-manager.ts';
 import type { Queries } from '../store/transaction.ts';
 import type { TokenKey, TokenKeys } from './token-keys.ts';
@@ -53,7 +54,11 @@ class StoredTokenKeys implements LiveTokenKeys {
   }
 
   find(id: Uint8Array): PooledTokenKey | undefined {
-    return this.#verifying.get(toHex(id));
+    const key = this.#verifying.get(toHex(id));
+    const signer = this.#signing;
+    if (key === undefined || signer === undefined || !equal(signer.key.id, key.id)) return key;
+    // To sign a token again is cheaper than to verify it.
+    return { ...key, pooled: signer.signer.pooled ?? key.pooled };
   }
 
   signerOf(key: TokenKey): Promise<SigningKey> {
