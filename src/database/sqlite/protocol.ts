@@ -4,12 +4,18 @@ export type WriterRequest =
       readonly type: 'execute';
       readonly id: number;
       readonly sql: string;
-      readonly parameters: readonly unknown[];
+      /** See `packValues`. */
+      readonly parameters: Uint8Array<ArrayBuffer>;
     }
   | { readonly type: 'close'; readonly id: number };
 
+/** What is asked at once travels at once. */
+export type WriterRequests = readonly WriterRequest[];
+
+/** `ready` comes once, before anything was asked. */
+export type WriterAnswers = 'ready' | readonly WriterAnswer[];
+
 export type WriterAnswer =
-  | { readonly type: 'ready' }
   | {
       readonly type: 'done';
       readonly id: number;

@@ -1,13 +1,16 @@
 import { Worker } from 'node:worker_threads';
 import type { StatementResult } from '../dialect.ts';
 import { SqliteError } from '../errors.ts';
-import type { WriterAnswer, WriterData, WriterRequest } from './protocol.ts';
+import { packValues } from './packed-values.ts';
+import type { WriterAnswer, WriterAnswers, WriterData, WriterRequest } from './protocol.ts';
 
 /** The writing connection, in a thread of its own. Statements run in the order they are given. */
 export class WriterConnection {
   readonly #worker: Worker;
   readonly #waiting = new Map<number, Waiting>();
   readonly #onLost: (error: Error) => void;
+  /** Not yet sent. */
+  #asked: WriterRequest[] = [];
   #next = 1;
   #lost: Error | undefined;
   #closing = false;
@@ -15,8 +18,9 @@ export class WriterConnection {
   private constructor(worker: Worker, onLost: (error: Error) => void) {
     this.#worker = worker;
     this.#onLost = onLost;
-    worker.on('message', (answer: WriterAnswer) => {
-      this.#answered(answer);
+    worker.on('message', (answers: WriterAnswers) => {
+      if (answers === 'ready') return;
+      for (const answer of answers) this.#answered(answer);
     });
     worker.on('error', (error) => {
       this.#fail(error instanceof Error ? error : new Error(String(error)));
@@ -40,7 +44,13 @@ export class WriterConnection {
   }
 
   execute(sql: string, parameters: readonly unknown[]): Promise<StatementResult> {
-    return this.#ask((id) => ({ type: 'execute', id, sql, parameters: parameters.map(movable) }));
+    let packed: Uint8Array<ArrayBuffer>;
+    try {
+      packed = packValues(parameters);
+    } catch (error) {
+      return Promise.reject(error instanceof Error ? error : new TypeError(String(error)));
+    }
+    return this.#ask((id) => ({ type: 'execute', id, sql, parameters: packed }));
   }
 
   async close(): Promise<void> {
@@ -58,12 +68,26 @@ export class WriterConnection {
     const id = this.#next++;
     return new Promise((resolve, reject) => {
       this.#waiting.set(id, { resolve, reject });
-      this.#worker.postMessage(request(id));
+      this.#asked.push(request(id));
+      // After everything else that is about to ask: a message costs more than most statements.
+      if (this.#asked.length === 1) {
+        process.nextTick(() => {
+          this.#send();
+        });
+      }
     });
   }
 
+  #send(): void {
+    const requests = this.#asked;
+    this.#asked = [];
+    const memory = requests.flatMap((request) =>
+      request.type === 'execute' ? [request.parameters.buffer] : [],
+    );
+    this.#worker.postMessage(requests, memory);
+  }
+
   #answered(answer: WriterAnswer): void {
-    if (answer.type === 'ready') return;
     const waiting = this.#waiting.get(answer.id);
     this.#waiting.delete(answer.id);
     if (answer.type === 'done') waiting?.resolve(answer);
@@ -77,14 +101,6 @@ export class WriterConnection {
     this.#waiting.clear();
     if (!this.#closing) this.#onLost(error);
   }
-}
-
-/** A copy of bytes that are a part of something larger: a message carries the whole of it. */
-function movable(value: unknown): unknown {
-  if (value instanceof Uint8Array && value.byteLength !== value.buffer.byteLength) {
-    return Uint8Array.from(value);
-  }
-  return value;
 }
 
 interface Waiting {
