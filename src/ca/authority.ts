@@ -126,10 +126,7 @@ export async function openAuthority(options: AuthorityOptions): Promise<Authorit
     timers,
     ...(options.rotation === undefined ? {} : { settings: options.rotation }),
   });
-  const identify = (leaf: Uint8Array | undefined): PeerIdentity | undefined =>
-    leaf === undefined
-      ? { kind: 'none' }
-      : identifyPeer(parseCertificate(leaf), context.generations.all(), context.trustDomain);
+  const identify = peerIdentifier(context);
   const originOf = (call: { getPeer(): string }) => {
     const origin = connections.origin(call);
     const peer = origin && identify(origin.leaf);
@@ -203,6 +200,23 @@ export async function openAuthority(options: AuthorityOptions): Promise<Authorit
       await credential.close();
       await live.close();
     },
+  };
+}
+
+/** Who owns a leaf: worked out once for each connection, and again when there are other CAs. */
+function peerIdentifier({ generations, trustDomain }: IssuingContext): Authority['identify'] {
+  const known = new WeakMap<
+    Uint8Array,
+    { readonly from: readonly Generation[]; readonly identity: PeerIdentity | undefined }
+  >();
+  return (leaf) => {
+    if (leaf === undefined) return { kind: 'none' };
+    const from = generations.all();
+    const before = known.get(leaf);
+    if (before?.from === from) return before.identity;
+    const identity = identifyPeer(parseCertificate(leaf), from, trustDomain);
+    known.set(leaf, { from, identity });
+    return identity;
   };
 }
 

@@ -1,7 +1,8 @@
 import { sql } from 'kysely';
 import { toHex } from '../../bytes/bytes.ts';
+import { insertRows } from '../store/insert-rows.ts';
 import type { NewRow, Row } from '../store/schema.ts';
-import type { Queries, Transaction } from '../store/transaction.ts';
+import type { Transaction } from '../store/transaction.ts';
 import { canonicalProperties } from '../tokens/properties.ts';
 import type { Made } from './grant.ts';
 import { distinct } from './token-rows.ts';
@@ -38,12 +39,12 @@ export async function lockAgents(
 
 /** Writes agents that did not exist before, and their properties for search. */
 export async function writeNewAgents(
-  { queries, now }: Transaction,
+  transaction: Transaction,
   made: readonly Made[],
   /** By hex of the request. */
   reports: ReadonlyMap<string, string | undefined>,
 ): Promise<void> {
-  if (made.length === 0) return;
+  const { now } = transaction;
   const properties = made.flatMap(({ grant }) =>
     Object.entries(grant.properties).map(([name, value]): NewRow<'property'> => ({
       name,
@@ -53,11 +54,12 @@ export async function writeNewAgents(
     })),
   );
   await Promise.all([
-    queries
-      .insertInto('agent')
-      .values(made.map((one) => newAgent(one, now, reports.get(toHex(one.grant.request)))))
-      .execute(),
-    ...(properties.length === 0 ? [] : [insertProperties(queries, properties)]),
+    insertRows(
+      transaction,
+      'agent',
+      made.map((one) => newAgent(one, now, reports.get(toHex(one.grant.request)))),
+    ),
+    insertRows(transaction, 'property', properties),
   ]);
 }
 
@@ -129,13 +131,6 @@ export async function writeRenewedAgents(
         .execute();
     }),
   );
-}
-
-async function insertProperties(
-  queries: Queries,
-  rows: readonly NewRow<'property'>[],
-): Promise<void> {
-  await queries.insertInto('property').values(rows).execute();
 }
 
 function newAgent(

@@ -4,6 +4,7 @@ import { keepUp } from '../generations/keep-up.ts';
 import type { RequestedKey } from '../keys/crypto-protocol.ts';
 import { KeyManagerError } from '../keys/key-manager.ts';
 import type { NamedPolicy } from '../policy/policies.ts';
+import { insertRows } from '../store/insert-rows.ts';
 import type { NewRow, Role } from '../store/schema.ts';
 import type { Transaction } from '../store/transaction.ts';
 import { canonicalProperties, type Properties, propertiesDigest } from '../tokens/properties.ts';
@@ -83,21 +84,23 @@ export async function makeGrants(
 }
 
 /** Writes them; statements go out together. What each costs does not depend on the size of the store. */
-export async function writeGrants({ queries }: Transaction, made: readonly Made[]): Promise<void> {
-  if (made.length === 0) return;
+export async function writeGrants(transaction: Transaction, made: readonly Made[]): Promise<void> {
   await Promise.all([
-    queries
-      .insertInto('certificate')
-      .values(made.flatMap(({ certificates }) => certificates))
-      .execute(),
-    queries
-      .insertInto('token')
-      .values(made.map(({ token }) => token))
-      .execute(),
-    queries
-      .insertInto('redemption')
-      .values(made.map(({ redemption }) => redemption))
-      .execute(),
+    insertRows(
+      transaction,
+      'certificate',
+      made.flatMap(({ certificates }) => certificates),
+    ),
+    insertRows(
+      transaction,
+      'token',
+      made.map(({ token }) => token),
+    ),
+    insertRows(
+      transaction,
+      'redemption',
+      made.map(({ redemption }) => redemption),
+    ),
   ]);
 }
 

@@ -1,4 +1,5 @@
 import { auditGenesis, auditHash, storableText } from '../audit/chain.ts';
+import { insertRows } from './insert-rows.ts';
 import type { NewRow } from './schema.ts';
 import type { AuditEntry, FeedEntry, Queries, Transaction } from './transaction.ts';
 
@@ -102,8 +103,8 @@ export class TransactionScope implements Transaction {
   async finish(): Promise<Head> {
     const { rows, head } = this.#auditRows();
     await Promise.all([
-      ...chunks(rows).map((chunk) => this.queries.insertInto('audit').values(chunk).execute()),
-      ...chunks(this.#feed).map((chunk) => this.queries.insertInto('feed').values(chunk).execute()),
+      insertRows(this, 'audit', rows),
+      insertRows(this, 'feed', this.#feed),
       this.queries
         .insertInto('counter')
         .values([...this.#changed].map((name) => ({ name, value: this.#counters.get(name) ?? 0 })))
@@ -139,14 +140,3 @@ export class TransactionScope implements Transaction {
     return { rows, head: { seq, hash } };
   }
 }
-
-function chunks<T>(rows: readonly T[]): readonly (readonly T[])[] {
-  const all: (readonly T[])[] = [];
-  for (let at = 0; at < rows.length; at += rowsPerStatement) {
-    all.push(rows.slice(at, at + rowsPerStatement));
-  }
-  return all;
-}
-
-/** Both stores bound the parameters of a statement, SQLite to 32,766. */
-const rowsPerStatement = 500;
