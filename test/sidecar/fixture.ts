@@ -46,6 +46,8 @@ export interface TestSidecarOptions {
   /** YAML of the section `trust`. */
   readonly staleTrust?: string;
   readonly now?: () => Date;
+  /** User of all callers; absent: whoever they are. */
+  readonly callerUid?: () => number;
   readonly prepare?: (directory: string) => void;
 }
 
@@ -62,6 +64,7 @@ export async function startTestSidecar(options: TestSidecarOptions = {}): Promis
   options.prepare?.(directory);
   const text = configText(Object.keys(identities), options);
   const { log, lines } = memoryLog();
+  const { callerUid } = options;
   const config = parseSidecarConfig(text, join(directory, 'sidecar.yaml'));
   const sidecar = await startSidecar(config, {
     log,
@@ -70,6 +73,9 @@ export async function startTestSidecar(options: TestSidecarOptions = {}): Promis
       Object.entries(options.bootstraps ?? {}).map(([name, { source }]) => [name, source]),
     ),
     ...(options.now === undefined ? {} : { now: options.now }),
+    ...(callerUid === undefined
+      ? {}
+      : { readCredentials: () => ({ uid: callerUid(), gid: callerUid(), pid: 1 }) }),
   });
   return {
     sidecar,
