@@ -21,6 +21,8 @@ export class HandshakeStream {
   handshakes = 0;
   /** Called when the stream ends while no one waits for a response. */
   onIdleEnd: ((status: GrpcStatusError) => void) | undefined;
+  /** The sidecar has answered nothing of the current handshake, if there is one. */
+  #unanswered = true;
   #call: GrpcCall | undefined;
   #ended: GrpcStatusError | undefined;
   #waiting:
@@ -49,6 +51,9 @@ export class HandshakeStream {
         end: (status) => {
           stream.#end(status);
         },
+        doubted: () => {
+          stream.#doubted();
+        },
       },
     );
     return stream;
@@ -56,6 +61,12 @@ export class HandshakeStream {
 
   get ended(): boolean {
     return this.#ended !== undefined;
+  }
+
+  /** A handshake is over, and another may follow on this stream. */
+  rest(): void {
+    this.handshakes += 1;
+    this.#unanswered = true;
   }
 
   /** Rejects with `StreamEndedError`, or with what {@link fail} was given. */
@@ -95,6 +106,7 @@ export class HandshakeStream {
       if (waiting === undefined) throw new Error('a response nobody asked for');
       const response = decodeResponse(bytes);
       this.#waiting = undefined;
+      this.#unanswered = false;
       waiting.resolve(response);
     } catch (error) {
       const problem = asError(error);
@@ -108,6 +120,13 @@ export class HandshakeStream {
       // Session keys were in it; what was decoded are copies.
       wipe(bytes);
     }
+  }
+
+  /** A handshake that has begun waits on: it cannot be begun anew. */
+  #doubted(): void {
+    if (!this.#unanswered) return;
+    this.#call?.cancel();
+    this.#end(new GrpcStatusError(GrpcStatus.unavailable, 'no sign of life from the sidecar'));
   }
 
   #end(status: GrpcStatusError): void {

@@ -34,7 +34,7 @@ export class StreamPool {
 
   /** After a handshake that succeeded; others end their stream. */
   giveBack(stream: HandshakeStream): void {
-    stream.handshakes += 1;
+    stream.rest();
     if (stream.ended) return;
     if (!this.keepsStreams || this.#idle.length >= maxIdleStreams) {
       stream.finish();

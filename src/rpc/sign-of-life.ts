@@ -7,20 +7,25 @@ export interface Patience {
   readonly turns: number;
 }
 
+export interface LifeWatch extends Patience {
+  /** Whether to ask now. */
+  readonly isWanted: () => boolean;
+  readonly onAnswer?: () => void;
+  /** Turns without an answer until `onDoubt` is called, once. */
+  readonly doubtTurns?: number;
+  readonly onDoubt?: () => void;
+}
+
 /**
  * A connection can be open and yet dead: the other end hangs, or the end of a frame was lost. Asks
- * for a sign of life (a PING) whenever `isWanted` says so, once a turn at most, and ends the connection
- * when none comes.
+ * for a sign of life (a PING) whenever one is wanted, once a turn at most, and ends the connection when
+ * none comes.
  *
  * Waiting is counted in turns of our own event loop, not by the clock: a process that did not run for
  * a while finds both its timer due and the answer unread, and the timer comes first.
  */
-export function watchLife(
-  session: Http2Session,
-  isWanted: () => boolean,
-  { turnMs, turns }: Patience,
-  onAnswer: () => void = () => undefined,
-): void {
+export function watchLife(session: Http2Session, options: LifeWatch): void {
+  const { turnMs, turns, isWanted, onAnswer, doubtTurns, onDoubt } = options;
   let unansweredTurns: number | undefined;
   const watch = setInterval(() => {
     if (session.destroyed) return;
@@ -28,12 +33,13 @@ export function watchLife(
       if (!isWanted()) return;
       const asked = session.ping((error) => {
         unansweredTurns = undefined;
-        if (error === null) onAnswer();
+        if (error === null) onAnswer?.();
       });
       if (asked) unansweredTurns = 0;
       return;
     }
     unansweredTurns += 1;
+    if (unansweredTurns === doubtTurns) onDoubt?.();
     if (unansweredTurns >= turns) session.destroy();
   }, turnMs);
   watch.unref();
@@ -61,8 +67,12 @@ export function watchClient(session: Http2Session, patience: Patience): void {
     atLastTurn = now;
     return isQuiet && now !== answered;
   };
-  watchLife(session, fellSilent, patience, () => {
-    answered = traffic();
+  watchLife(session, {
+    ...patience,
+    isWanted: fellSilent,
+    onAnswer: () => {
+      answered = traffic();
+    },
   });
 }
 

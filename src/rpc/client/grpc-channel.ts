@@ -15,6 +15,11 @@ export interface GrpcCallEvents {
   message(bytes: Uint8Array): void;
   /** Once, last; also after {@link GrpcCall.cancel}. */
   end(status: GrpcStatusError): void;
+  /**
+   * The connection has given no sign of life for a while. New calls go to another one; this call may
+   * be cancelled and made again on that, or wait on.
+   */
+  doubted?(): void;
 }
 
 export interface GrpcCall {
@@ -37,7 +42,7 @@ export interface GrpcChannelOptions {
   readonly peer: string;
   /** Of one message; absent: 1 MiB. */
   readonly maxMessageBytes?: number;
-  /** How long a connection in use may be without a sign of life; absent: 2 s. */
+  /** After so long without a sign of life a connection in use is ended, after a third in doubt; absent: 6 s. */
   readonly signOfLifeMs?: number;
 }
 
@@ -49,8 +54,10 @@ export interface GrpcChannelOptions {
  */
 export class GrpcChannel {
   readonly #options: GrpcChannelOptions;
+  /** The one for new calls. */
   #session: ClientHttp2Session | undefined;
-  #stream: Duplex | undefined;
+  /** Every one that is open, with what it runs over and the calls on it. */
+  readonly #sessions = new Map<ClientHttp2Session, OpenSession>();
   #opening: Promise<ClientHttp2Session> | undefined;
   #users = 0;
   #closed = false;
@@ -78,37 +85,28 @@ export class GrpcChannel {
       [constants.HTTP2_HEADER_TE]: 'trailers',
       ...metadata,
     });
+    const calls = this.#sessions.get(session)?.calls;
+    calls?.add(events);
+    stream.once('close', () => calls?.delete(events));
     return followCall(stream, events, this.#options);
   }
 
   /** While held, the connection keeps the process alive; each hold is given back by `release`. */
   hold(): void {
     this.#users += 1;
-    if (this.#users === 1) this.#session?.ref();
+    if (this.#users === 1) for (const session of this.#sessions.keys()) session.ref();
   }
 
   release(): void {
     this.#users -= 1;
-    if (this.#users === 0) this.#session?.unref();
+    if (this.#users === 0) for (const session of this.#sessions.keys()) session.unref();
   }
 
-  /** Ends the connection with all calls on it; resolves when it is gone. */
+  /** Ends all connections with the calls on them; resolves when they are gone. */
   async close(): Promise<void> {
     this.#closed = true;
-    const session = this.#session;
-    const stream = this.#stream;
     this.#session = undefined;
-    if (session === undefined || session.destroyed) return;
-    await new Promise<void>((resolve) => {
-      // A session waits for what it is writing, which a peer that reads nothing could hold up for good.
-      const timer = setTimeout(resolve, closeWithinMs);
-      session.once('close', () => {
-        clearTimeout(timer);
-        resolve();
-      });
-      session.destroy();
-      setImmediate(() => stream?.destroy());
-    });
+    await Promise.all([...this.#sessions].map(([session, { stream }]) => ended(session, stream)));
   }
 
   #usable(session: ClientHttp2Session | undefined): ClientHttp2Session | undefined {
@@ -136,28 +134,61 @@ export class GrpcChannel {
     session.on('error', () => undefined);
     session.on('close', () => {
       this.#forget(session);
+      this.#sessions.delete(session);
     });
     // A server that is shutting down finishes what it has; what is new goes to its successor.
     session.on('goaway', () => {
       this.#forget(session);
     });
     this.#session = session;
-    this.#stream = socket;
+    this.#sessions.set(session, { stream: socket, calls: new Set() });
     if (this.#users === 0) session.unref();
     this.#watchOver(session);
     return session;
   }
 
-  /** While somebody waits for an answer: so calls fail, or are made again, long before their deadlines. */
+  /**
+   * While somebody waits for an answer. A server that is merely slow must not lose the calls it is
+   * busy with; what it may never have heard of is better asked of another connection.
+   */
   #watchOver(session: ClientHttp2Session): void {
     const { signOfLifeMs = defaultSignOfLifeMs } = this.#options;
-    const patience = { turnMs: signOfLifeMs / turns, turns };
-    watchLife(session, () => this.#users > 0, patience);
+    watchLife(session, {
+      turnMs: signOfLifeMs / turns,
+      turns,
+      doubtTurns: turns / 3,
+      isWanted: () => this.#users > 0,
+      onDoubt: () => {
+        this.#forget(session);
+        for (const events of this.#sessions.get(session)?.calls ?? []) events.doubted?.();
+        // Gone as soon as the calls that wait on have ended.
+        session.close();
+      },
+    });
   }
 
   #forget(session: ClientHttp2Session): void {
     if (this.#session === session) this.#session = undefined;
   }
+}
+
+interface OpenSession {
+  readonly stream: Duplex;
+  readonly calls: Set<GrpcCallEvents>;
+}
+
+async function ended(session: ClientHttp2Session, stream: Duplex): Promise<void> {
+  if (session.destroyed) return;
+  await new Promise<void>((resolve) => {
+    // A session waits for what it is writing, which a peer that reads nothing could hold up for good.
+    const timer = setTimeout(resolve, closeWithinMs);
+    session.once('close', () => {
+      clearTimeout(timer);
+      resolve();
+    });
+    session.destroy();
+    setImmediate(() => stream.destroy());
+  });
 }
 
 function followCall(
@@ -256,7 +287,7 @@ function decoded(message: string): string {
 }
 
 /** Far more than a server is busy with anything else; far less than a handshake may take. */
-const defaultSignOfLifeMs = 2000;
-const turns = 4;
+const defaultSignOfLifeMs = 6000;
+const turns = 12;
 
 const closeWithinMs = 1000;
