@@ -37,13 +37,10 @@ export async function sidecarFaults(stage: Stage): Promise<void> {
     /** One application with a connection to its sidecar that breaks, and its first two exchanges. */
     const through = async (fault: Fault | undefined) => {
       relays += 1;
-      const relay = await FaultRelay.start({
-        target: { path: sidecars[role].socketPath },
-        path: path.join(fixture.directory, `r${String(relays)}`),
-        fault,
-      });
-      const address = `unix:${path.join(fixture.directory, `r${String(relays)}`)}`;
-      const offload = library.createOffload({ address, timeouts });
+      const socketPath = path.join(fixture.directory, `r${String(relays)}`);
+      const target = { path: sidecars[role].socketPath };
+      const relay = await FaultRelay.start({ target, path: socketPath, fault });
+      const offload = library.createOffload({ address: `unix:${socketPath}`, timeouts });
       const server = role === 'server' ? await echoServer(offload) : goodServer;
       const dialler = role === 'client' ? offload : good.client;
       let lengths: Readonly<Record<Direction, number>> = { up: 0, down: 0 };
@@ -57,7 +54,7 @@ export async function sidecarFaults(stage: Stage): Promise<void> {
         next = await exchange(dialler, server.port, { limitMs });
       }
       const held = (): number => placesHeld(offload);
-      await until(() => held() === 0, 4000);
+      await until(() => held() === 0, limitMs);
       const places = held();
       await offload.close();
       if (role === 'server') await server.close();
