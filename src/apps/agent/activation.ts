@@ -26,6 +26,8 @@ export class Activation {
   readonly #options: ActivationOptions;
   #running: { readonly key: string; readonly outcome: Promise<Activated> } | undefined;
 
+  #forgetting: Promise<void> | undefined;
+
   constructor(options: ActivationOptions) {
     this.#options = options;
   }
@@ -166,7 +168,15 @@ export class Activation {
     this.#options.changed();
   }
 
-  async #forget(): Promise<void> {
+  /** Once at a time: the sidecar tells of it while we wait for its answer. */
+  #forget(): Promise<void> {
+    this.#forgetting ??= this.#forgetNow().finally(() => {
+      this.#forgetting = undefined;
+    });
+    return this.#forgetting;
+  }
+
+  async #forgetNow(): Promise<void> {
     const { record, upkeep, identity, surroundings } = this.#options;
     try {
       await upkeep.forget({ identity });

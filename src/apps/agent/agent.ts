@@ -1,10 +1,13 @@
 import { createHash } from 'node:crypto';
 import { nodeTimers, readBounded, StateDirectory } from '../../identity/index.ts';
 import { createOffload, type Offload, OffloadError, parseSidekeyId } from '../../offload/index.ts';
+import type { ConfigurationOpener } from '../fleet/configuration/index.ts';
 import { Activation } from './activation.ts';
 import type { AgentParts, ConnectionSettings } from './agent-parts.ts';
+import { FileWatch } from './collectors/file-watch.ts';
 import { PortWatch } from './collectors/port-watch.ts';
 import type { AgentConfig } from './config.ts';
+import { Configurations } from './configuration/configurations.ts';
 import { Connectivity } from './connections/connectivity.ts';
 import { HttpServers, type HttpTimes } from './connections/http-servers.ts';
 import { type IdentityInUse, managersOf } from './connections/identity-in-use.ts';
@@ -15,6 +18,7 @@ import {
   IdentityState,
   type IdentityUpkeep,
 } from './identities/identity-state.ts';
+import { Operations } from './operations/operations.ts';
 import { RequestService } from './requests/request-service.ts';
 import { AgentRecord } from './state/agent-record.ts';
 import type { Surroundings } from './surroundings.ts';
@@ -26,6 +30,7 @@ export interface AgentOptions
   readonly offload?: Offload;
   /** Absent: the sidecar's own. */
   readonly upkeep?: IdentityUpkeep;
+  readonly opener?: ConfigurationOpener;
   readonly httpTimes?: HttpTimes;
   readonly requestTimeoutMs?: number;
 }
@@ -58,7 +63,43 @@ export async function startAgent(config: AgentConfig, options: AgentOptions): Pr
         address: config.sidecar,
         ...(config.tokenFile === undefined ? {} : { tokenFile: config.tokenFile }),
       });
-    return new RunningAgent({ config, options, surroundings, directory, record, spool, offload });
+    const files = new FileWatch({
+      directory,
+      allow: config.files.allow,
+      limits: config.files,
+      events: spool,
+      surroundings,
+    });
+    const configurations = await Configurations.open({
+      config,
+      record,
+      opener: options.opener ?? offload.workload,
+      events: spool,
+      surroundings,
+      inForce: (configuration, { version, hash }) => {
+        const { watch } = configuration ?? { watch: { files: [], intervalSeconds: 300 } };
+        files.watch({ ...watch, generation: `${String(version)} ${hash}` });
+      },
+    });
+    const operations = await Operations.open({
+      state: config.state,
+      allowed: config.operations,
+      narrowedTo: () => configurations.current?.operations,
+      events: spool,
+      surroundings,
+    });
+    return new RunningAgent({
+      config,
+      options,
+      surroundings,
+      directory,
+      record,
+      spool,
+      offload,
+      files,
+      configurations,
+      operations,
+    });
   } catch (error) {
     await directory.close();
     throw error;
@@ -73,6 +114,9 @@ interface Foundation {
   readonly record: AgentRecord;
   readonly spool: EventSpool;
   readonly offload: Offload;
+  readonly files: FileWatch;
+  readonly configurations: Configurations;
+  readonly operations: Operations;
 }
 
 class RunningAgent implements Agent {
@@ -96,7 +140,7 @@ class RunningAgent implements Agent {
       identity: config.identity,
       events: spool,
       surroundings,
-      changed: () => void this.#connect(),
+      changed: () => void this.#follow(),
     });
     const servers = new HttpServers(
       (request, response, connection) => {
@@ -125,6 +169,9 @@ class RunningAgent implements Agent {
       upkeep,
       activation,
       connectivity,
+      operations: foundation.operations,
+      configurations: foundation.configurations,
+      files: foundation.files,
       ports: new PortWatch(config.status.portsEveryMs, spool, surroundings),
       connectionSettings: () => this.#settings,
       reconnect: () => this.#connect(),
@@ -158,12 +205,14 @@ class RunningAgent implements Agent {
 
   async close(): Promise<void> {
     this.#closed = true;
-    const { connectivity, identities, ports, spool } = this.parts;
+    const { connectivity, files, identities, operations, ports, spool } = this.parts;
     ports.close();
+    await files.close();
     await this.#connecting;
     await connectivity.close();
     await identities.close();
     await this.#reconciling;
+    await operations.close();
     await spool.close();
     await this.#foundation.offload.close();
     await this.#foundation.directory.close();
@@ -208,6 +257,17 @@ class RunningAgent implements Agent {
     } finally {
       bundle.fill(0);
     }
+  }
+
+  /** Everything else follows the state. */
+  async #follow(): Promise<void> {
+    const { configurations, surroundings } = this.parts;
+    try {
+      await configurations.follow();
+    } catch (error) {
+      surroundings.log.error({ err: error }, 'configuration of before cannot be removed');
+    }
+    await this.#connect();
   }
 
   /** Makes connections follow state and settings. */

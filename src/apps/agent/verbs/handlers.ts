@@ -1,7 +1,11 @@
-import { eventsQuery, heartbeatRequest, modeRequest } from '../../fleet/agent-api/messages.ts';
+import {
+  eventsQuery,
+  heartbeatRequest,
+  modeRequest,
+  operationRequest,
+} from '../../fleet/agent-api/messages.ts';
 import { contentTypes, type VerbName } from '../../fleet/agent-api/verbs.ts';
 import type { AgentParts } from '../agent-parts.ts';
-import { AgentError } from '../agent-error.ts';
 import type { Handler } from '../requests/request-service.ts';
 import { heartbeat } from './heartbeat.ts';
 import { hello } from './hello.ts';
@@ -12,9 +16,7 @@ import { status } from './status.ts';
 
 /** Every verb with what it does. */
 export function handlersOf(parts: AgentParts): Readonly<Record<VerbName, Handler>> {
-  const { activation, record, spool } = parts;
-  const unavailable = (): Promise<never> =>
-    Promise.reject(new AgentError('unavailable', 'not answered by this version'));
+  const { activation, configurations, operations, record, spool } = parts;
   return {
     health: () => Promise.resolve({}),
     hello: () => Promise.resolve(hello(parts)),
@@ -32,11 +34,23 @@ export function handlersOf(parts: AgentParts): Readonly<Record<VerbName, Handler
       const { managerTime } = await request.json(heartbeatRequest);
       return heartbeat(parts, new Date(managerTime));
     },
-    configure: unavailable,
+    configure: async (request) =>
+      await configurations.apply(
+        await request.bytes(contentTypes.configuration, { secret: false }),
+      ),
     recipient: () => Promise.resolve(recipient(parts)),
-    effective: unavailable,
-    operate: unavailable,
-    operation: unavailable,
+    effective: () => Promise.resolve(configurations.effective()),
+    operate: async (request) => {
+      const { idempotencyKey, connection, route } = request;
+      const { arguments: given } = await request.json(operationRequest);
+      return await operations.start(
+        idempotencyKey,
+        route.parameter,
+        given,
+        connection.manager.text,
+      );
+    },
+    operation: (request) => operations.byId(request.route.parameter),
     mode: async (request) =>
       await changeMode(parts, await request.json(modeRequest), request.connection.manager.text),
     rotate: () => rotate(parts),

@@ -4,7 +4,7 @@ import type { AgentParts } from '../agent-parts.ts';
 
 /** How we are. `managerTime` is only compared with. */
 export function heartbeat(parts: AgentParts, managerTime: Date): Heartbeat {
-  const { record, identities, spool, surroundings, connectionSettings } = parts;
+  const { record, identities, spool, operations, surroundings, connectionSettings } = parts;
   const now = surroundings.now();
   const { configuration } = record.data;
   const { version, hash } = configuration;
@@ -18,7 +18,7 @@ export function heartbeat(parts: AgentParts, managerTime: Date): Heartbeat {
     configuration: { version, hash },
     eventHead: spool.head,
     eventsDropped: spool.dropped,
-    operationsRunning: 0,
+    operationsRunning: operations.running,
     certificateNotAfter: notAfterOf(identities.facts?.enrolled?.notAfter).toISOString(),
     tlsMinVersion: 'TLSv1.2',
     uptimeSeconds: Math.floor((now.getTime() - parts.startedAt.getTime()) / 1000),
@@ -32,7 +32,7 @@ export function notAfterOf(notAfter: Date | undefined): Date {
 }
 
 function problemsOf(parts: AgentParts, now: Date, managerTime: Date): readonly string[] {
-  const { identities, spool, connectivity, record } = parts;
+  const { identities, spool, connectivity, configurations, files, record } = parts;
   const problems: string[] = [];
   if (identities.problem !== undefined) problems.push(`sidecar: ${identities.problem}`);
   const enrolled = identities.facts?.enrolled;
@@ -51,7 +51,7 @@ function problemsOf(parts: AgentParts, now: Date, managerTime: Date): readonly s
   if (spool.failing) problems.push('events cannot be written');
   if (record.data.configuration.applying !== undefined)
     problems.push('a configuration is being applied');
-  return [...problems, ...connectivity.problems];
+  return [...problems, ...configurations.problems, ...files.problems, ...connectivity.problems];
 }
 
 const maxSkewMs = 60_000;

@@ -6,7 +6,7 @@ import { notAfterOf } from './heartbeat.ts';
 
 /** How this host is, looked at now. */
 export async function status(parts: AgentParts): Promise<z.infer<typeof statusSchema>> {
-  const { config, identities, ports, record, surroundings } = parts;
+  const { config, files, identities, ports, record, surroundings } = parts;
   const [system, disks, listening] = await Promise.all([
     systemFacts(),
     diskFacts(config.status.disks),
@@ -17,7 +17,7 @@ export async function status(parts: AgentParts): Promise<z.infer<typeof statusSc
     ...system,
     disks,
     ports: [...listening],
-    files: [],
+    files: [...files.files],
     agentId: record.data.agentId ?? '',
     certificateNotAfter: notAfterOf(identities.facts?.enrolled?.notAfter).toISOString(),
   };

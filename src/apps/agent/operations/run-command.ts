@@ -1,0 +1,162 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import type { Readable } from 'node:stream';
+import { OutputTail } from './output-tail.ts';
+
+export interface CommandOptions {
+  /** Program and arguments, given to the kernel as they are. */
+  readonly command: readonly [string, ...string[]];
+  readonly timeoutMs: number;
+  readonly maxOutputBytes: number;
+  /** Beside the few variables every command has. */
+  readonly environment?: Readonly<Record<string, string>>;
+  /** What it wrote to file descriptor 3, a number from 0 to 1 on a line. */
+  readonly onProgress?: (progress: number) => void;
+}
+
+export interface CommandOutcome {
+  /** Absent: it was ended by a signal, or never began. */
+  readonly exitCode: number | undefined;
+  /** The end of what it printed, both ways in the order it came. */
+  readonly output: string;
+  /** Why it did not end by itself. */
+  readonly problem: string | undefined;
+}
+
+/** Tells a process from another that has its number later: its start, in ticks since the machine's. */
+export interface ProcessMark {
+  readonly pid: number;
+  readonly startTicks: string;
+}
+
+/**
+ * A program run without a shell, in a process group of its own and with nothing of our environment. It ends by itself,
+ * at its time limit, or when told; then the whole group does.
+ */
+export class RunningCommand {
+  readonly outcome: Promise<CommandOutcome>;
+  readonly #child: ChildProcess;
+  readonly #output: OutputTail;
+  readonly #timers: NodeJS.Timeout[] = [];
+  #problem: string | undefined;
+
+  constructor(options: CommandOptions) {
+    const [program, ...rest] = options.command;
+    this.#output = new OutputTail(options.maxOutputBytes);
+    this.#child = spawn(program, rest, {
+      cwd: '/',
+      detached: true,
+      shell: false,
+      env: { ...baseEnvironment, ...options.environment },
+      stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
+    });
+    const { stdout, stderr } = this.#child;
+    for (const stream of [stdout, stderr]) {
+      stream?.on('data', (chunk: Buffer) => {
+        this.#output.add(chunk);
+      });
+    }
+    this.#readProgress(options.onProgress);
+    this.#timers.push(
+      setTimeout(() => {
+        this.stop(`took longer than ${String(options.timeoutMs)} ms`);
+      }, options.timeoutMs),
+    );
+    this.outcome = this.#ended();
+  }
+
+  /** Absent: it never began, or is gone already. */
+  get mark(): ProcessMark | undefined {
+    const { pid } = this.#child;
+    const startTicks = pid === undefined ? undefined : startTicksOf(pid);
+    return pid === undefined || startTicks === undefined ? undefined : { pid, startTicks };
+  }
+
+  /** Ends the group: asks first, then does not. */
+  stop(problem: string): void {
+    if (this.#problem !== undefined) return;
+    this.#problem = problem;
+    const { pid } = this.#child;
+    if (pid === undefined) return;
+    signalGroup(pid, 'SIGTERM');
+    this.#timers.push(
+      setTimeout(() => {
+        signalGroup(pid, 'SIGKILL');
+      }, graceMs),
+    );
+  }
+
+  #ended(): Promise<CommandOutcome> {
+    return new Promise((resolve) => {
+      const finish = (exitCode: number | undefined, problem: string | undefined): void => {
+        for (const timer of this.#timers) clearTimeout(timer);
+        for (const stream of this.#child.stdio) stream?.destroy();
+        resolve({ exitCode, output: this.#output.text(), problem });
+      };
+      this.#child.once('error', (error) => {
+        finish(undefined, `cannot be run: ${error.message}`);
+      });
+      this.#child.once('exit', (code, signal) => {
+        const { pid } = this.#child;
+        // One that was told to stop takes what it started with it.
+        if (this.#problem !== undefined && pid !== undefined) signalGroup(pid, 'SIGKILL');
+        const problem = this.#problem ?? (signal === null ? undefined : `ended by ${signal}`);
+        const end = (): void => {
+          finish(code ?? undefined, problem);
+        };
+        // Somebody it started may hold its output open for ever.
+        const timer = setTimeout(end, lingerMs);
+        this.#child.once('close', () => {
+          clearTimeout(timer);
+          end();
+        });
+      });
+    });
+  }
+
+  #readProgress(onProgress: ((progress: number) => void) | undefined): void {
+    const stream = this.#child.stdio[3] as Readable | null | undefined;
+    let rest = '';
+    stream?.on('error', () => undefined);
+    stream?.on('data', (chunk: Buffer) => {
+      const lines = (rest + chunk.toString('latin1')).slice(-1024).split('\n');
+      rest = lines.pop() ?? '';
+      const last = lines.at(-1)?.trim();
+      const progress = Number(last);
+      if (last !== undefined && last !== '' && progress >= 0 && progress <= 1) {
+        onProgress?.(progress);
+      }
+    });
+  }
+}
+
+/** Kills the group of a process that was left behind, if it is still the same process. */
+export function killLeftBehind({ pid, startTicks }: ProcessMark): void {
+  if (startTicksOf(pid) === startTicks) signalGroup(pid, 'SIGKILL');
+}
+
+function signalGroup(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(-pid, signal);
+  } catch {
+    // Nobody is left in it.
+  }
+}
+
+/** Field 22 of proc_pid_stat(5), behind the name, which may hold anything. */
+function startTicksOf(pid: number): string | undefined {
+  try {
+    const text = readFileSync(`/proc/${String(pid)}/stat`, 'latin1');
+    return text.slice(text.lastIndexOf(')') + 2).split(' ')[19];
+  } catch {
+    // It is gone.
+    return undefined;
+  }
+}
+
+const baseEnvironment = {
+  PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
+  LANG: 'C.UTF-8',
+} as const;
+const graceMs = 5000;
+const lingerMs = 1000;
