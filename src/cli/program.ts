@@ -10,6 +10,7 @@ import { addDemoCommand } from './commands/demo.ts';
 import { addDoctorCommand } from './commands/doctor.ts';
 import { addEnrollCommand } from './commands/enroll.ts';
 import { addFleetCommand } from './commands/fleet.ts';
+import { addForwardCommand } from './commands/forward.ts';
 import { addIdentityCommand } from './commands/identity.ts';
 import { addPolicyCommand } from './commands/policy.ts';
 import { addRotateCommand } from './commands/rotate.ts';
@@ -63,6 +64,7 @@ function buildProgram(output: CommandOutput, finish: (code: number) => void): Co
   addSidecarCommand(program, finish);
   addServeCommand(program);
   addConnectCommand(program);
+  addForwardCommand(program);
   addIdentityCommand(program);
   addEnrollCommand(program);
   addAuthorityCommand(program, finish);
