@@ -1,6 +1,7 @@
 import type { Target } from '../target.ts';
 import { applicationRecords } from './application-records.ts';
 import { certificateRequests, certificates, crls, der, ocspResponses } from './certificates.ts';
+import { recipientInfos, sealedMessages, signedMessages } from './cms.ts';
 import { configuration, pem, pkcs12 } from './files.ts';
 import { flights } from './flights.ts';
 import { extensions, handshakeMessages, tickets } from './handshake-messages.ts';
@@ -26,6 +27,9 @@ export const targets: readonly Target[] = [
   certificateRequests,
   pem,
   pkcs12,
+  signedMessages,
+  sealedMessages,
+  recipientInfos,
   configuration,
   sidecarRequests,
   sidecarResponses,
