@@ -4,7 +4,7 @@ BIN := node dist/cli/main.js
 SOURCES := $(shell find src -name '*.ts' -not -path 'src/gen/*' 2>/dev/null)
 PROTOS := $(shell find proto -name '*.proto' -o -name '*.yaml')
 
-.PHONY: run test bench bench-authority lint interop soak ca-soak limbo wycheproof fuzz bogo chaos mutations cover races crash build clean
+.PHONY: run test bench bench-authority bench-fleet lint interop soak ca-soak limbo wycheproof fuzz bogo chaos mutations cover races crash build clean
 
 run: build
 	$(BIN) demo
@@ -15,6 +15,10 @@ test: build
 bench: build
 	node --expose-gc --import ./test/support/typescript.mjs bench/main.ts
 	$(MAKE) --no-print-directory bench-authority
+
+# One manager and many simulated agents. ARGS: how many.
+bench-fleet: build
+	node --import ./test/support/tsx.mjs bench/fleet/main.ts $(ARGS)
 
 bench-authority: build
 	node --import ./test/support/typescript.mjs bench/authority/main.ts $(ARGS)

@@ -90,7 +90,7 @@ export function removeAuthority({ directory }: MeasuredAuthority): void {
   rmSync(directory, { recursive: true, force: true });
 }
 
-async function unusedPort(): Promise<number> {
+export async function unusedPort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
