@@ -1,7 +1,9 @@
 import { readFileSync } from 'node:fs';
+import { inspect } from 'node:util';
 import { gunzipSync } from 'node:zlib';
 import { expect } from 'chai';
 import {
+  type ConfigurationOpener,
   ConfigurationRefusedError,
   ConfigurationSealError,
   MAX_INFLATED_BYTES,
@@ -287,17 +289,49 @@ describe('a configuration that a manager seals for an agent', () => {
   });
 
   it('leaves no content and no key in any log line or error', async () => {
-    await open(await seal());
-    const text = JSON.stringify(sidecar.log);
+    const contentKeys: Buffer[] = [];
+    const workload: ConfigurationOpener = {
+      verifySigner: (signer) => offload.workload.verifySigner(signer),
+      unwrapKey: async (wrapped) => {
+        const answer = await offload.workload.unwrapKey(wrapped);
+        contentKeys.push(Buffer.from(answer.contentKey));
+        return answer;
+      },
+    };
+    const der = await seal();
+    const changed = Uint8Array.from(der);
+    changed[der.length - 1]! ^= 1;
+    await open(der, { workload });
+    const failures = await Promise.all(
+      [
+        open(changed, { workload }),
+        open(der, { workload, agentId: uuid.other }),
+        open(der, { workload, now: new Date('2050-01-01T00:00:00Z') }),
+        open(await seal({ workload: localSigner(other.tls) }), { workload }),
+        open(await seal({ content: Buffer.alloc(9000, 'canary') }), {
+          workload,
+          maxInflatedBytes: 10,
+        }),
+        open(der, { workload, identity: 'other' }),
+      ].map((opening) => opening.then(() => expect.fail('it was opened'), inspectError)),
+    );
+    const text = JSON.stringify(sidecar.log) + failures.join('\n');
     expect(text).to.include('content key unwrapped').and.include('configuration signed');
-    expect(text).not.to.include('canary');
-    for (const { privateKey } of [manager.tls, agent.tls, agent.decryption, rsa.decryption]) {
-      const pkcs8 = privateKey.export({ type: 'pkcs8', format: 'der' });
-      // The middle of the key itself, in the forms a log might have it.
-      const part = pkcs8.subarray(40, 60);
-      expect(text).not.to.include(part.toString('hex'));
-      expect(text).not.to.include(part.toString('base64').slice(2, -4));
+    expect(text).to.include('inflation_refused');
+    expect(contentKeys).to.have.length(6);
+    const privateKeys = [manager.tls, agent.tls, agent.decryption, rsa.decryption].map(
+      // The middle of the key itself.
+      ({ privateKey }) => privateKey.export({ type: 'pkcs8', format: 'der' }).subarray(40, 60),
+    );
+    expect(leaks(text, Buffer.from('canary'))).to.deep.equal([]);
+    for (const secret of [...contentKeys, ...privateKeys]) {
+      expect(leaks(text, secret)).to.deep.equal([]);
     }
+    // The search finds what is there.
+    expect(leaks(`{"key":"${contentKeys[0]!.toString('hex')}"}`, contentKeys[0]!)).to.include(
+      'hex',
+    );
+    expect(leaks(inspect({ key: contentKeys[0] }), contentKeys[0]!)).to.include('spaced');
   });
 
   it('is opened by openssl, in two steps', async () => {
@@ -322,3 +356,23 @@ describe('a configuration that a manager seals for an agent', () => {
     }
   });
 });
+
+/** Everything an error would tell to whoever prints it. */
+function inspectError(error: unknown): string {
+  return inspect(error, { depth: 10, showHidden: true });
+}
+
+/** In which forms a secret is in a text. */
+function leaks(text: string, secret: Buffer): readonly string[] {
+  const hex = secret.toString('hex');
+  const forms = {
+    hex,
+    // As `inspect` shows a Buffer; the start is enough.
+    spaced: (hex.match(/../gu) ?? []).slice(0, 8).join(' '),
+    // The first three quarters are the same whatever follows.
+    base64: secret.toString('base64').slice(0, Math.floor(secret.length / 3) * 4),
+    list: [...secret.subarray(0, 8)].join(','),
+    latin1: secret.toString('latin1'),
+  };
+  return Object.entries(forms).flatMap(([name, form]) => (text.includes(form) ? [name] : []));
+}
