@@ -14,6 +14,7 @@ import {
 import { failure, listen } from './support/connections.ts';
 import { FakeSidecar } from './support/fake-sidecar.ts';
 import { memoryPair } from './support/memory-pair.ts';
+import { WireTap } from './support/wire-tap.ts';
 
 describe('adapters', () => {
   let sidecar: FakeSidecar;
@@ -74,6 +75,28 @@ describe('adapters', () => {
       expect(head.socket).to.be.instanceOf(OffloadSocket);
       expect(body).to.equal('hello');
       agent.destroy();
+    });
+
+    it('send head and body of a request, and of an answer, in one record each', async () => {
+      const server = offload.httpServer({}, (incoming, response) => {
+        incoming.resume().on('end', () => {
+          response.write('a little');
+          response.write(' at a time');
+          response.end('.');
+        });
+      });
+      const { tap, port } = await WireTap.to(await serve(server));
+      const agent = offload.httpsAgent({ keepAlive: true });
+      for (let count = 1; count <= 3; count += 1) {
+        const { body } = await get({ port, agent, method: 'POST' }, 'short');
+        expect(body).to.equal('a little at a time.');
+        for (const direction of ['fromClient', 'fromServer'] as const) {
+          const data = tap.records(direction).filter(({ type }) => type === 23);
+          expect(data).to.have.length(count);
+        }
+      }
+      agent.destroy();
+      tap.close();
     });
 
     it('keep connections alive and use them again', async () => {
@@ -238,6 +261,30 @@ describe('adapters', () => {
       }
       session.close();
       await once(session, 'close');
+    });
+
+    it('gather frames into records that are well filled', async () => {
+      const body = 'f'.repeat(1_000_000);
+      const server = offload.http2Server({}, (incoming, response) => {
+        incoming.resume();
+        response.end(body);
+      });
+      const { tap, port } = await WireTap.to(await serve(server));
+      const session = offload.http2Connect(`https://127.0.0.1:${String(port)}`, {
+        servername: 'localhost',
+        settings: { initialWindowSize: 2_000_000 },
+      });
+      await once(session, 'connect');
+      session.setLocalWindowSize(2_000_000);
+      const answers = await Promise.all(Array.from({ length: 3 }, () => post(session, '')));
+      expect(answers.every((answer) => answer.body === body)).to.equal(true);
+      const data = tap.records('fromServer').filter(({ type }) => type === 23);
+      const bytes = data.reduce((sum, { length }) => sum + length - 24, 0);
+      // What waits at a time is what HTTP/2 hands over in one turn: its frames, a window's worth.
+      expect(bytes / data.length).to.be.greaterThan(8192);
+      session.close();
+      await once(session, 'close');
+      tap.close();
     });
 
     it('serve HTTP/1.1 to those who want it', async () => {
