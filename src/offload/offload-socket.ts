@@ -109,6 +109,8 @@ export class OffloadSocket extends TlsSurface {
       raw.on('data', (bytes: Buffer) => {
         receive(bytes, false);
       });
+      // One that a server accepted with `pauseOnConnect`: whoever wraps it wants it read.
+      if (raw.isPaused()) raw.resume();
     }
   }
 

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { connect as connectTcp } from 'node:net';
+import { connect as connectTcp, createServer as createTcpServer, type Socket } from 'node:net';
 import { pipeline } from 'node:stream/promises';
 import { expect } from 'chai';
 import { createOffload, type Offload, type OffloadSocket } from '../../src/offload/index.ts';
@@ -143,6 +143,20 @@ describe('connections over the offload', () => {
       await Promise.all([once(client, 'close'), once(server, 'close')]);
     });
   }
+
+  it('read from a connection that was accepted paused', async () => {
+    const listener = createTcpServer({ pauseOnConnect: true });
+    const port = await listen(listener);
+    const accepted = once(listener, 'connection') as Promise<[Socket]>;
+    const client = offload.connect({ host: '127.0.0.1', port, servername: 'localhost' });
+    const [raw] = await accepted;
+    const server = offload.wrap(raw, { role: 'server' });
+    client.write('early');
+    expect((await readBytes(server, 5)).toString()).to.equal('early');
+    client.destroy();
+    server.destroy();
+    listener.close();
+  });
 
   it('are made in either role whoever dialled', async () => {
     const listener = offload.createServer({});
