@@ -15,6 +15,7 @@ import { addIdentityCommand } from './commands/identity.ts';
 import { addPolicyCommand } from './commands/policy.ts';
 import { addRotateCommand } from './commands/rotate.ts';
 import { addServeCommand } from './commands/serve.ts';
+import { addManagerCommand } from './commands/manager.ts';
 import { addSidecarCommand } from './commands/sidecar.ts';
 import { addTlsPolicyCommand } from './commands/tls-policy.ts';
 import { addTokenCommand } from './commands/token.ts';
@@ -69,6 +70,7 @@ function buildProgram(output: CommandOutput, finish: (code: number) => void): Co
   addEnrollCommand(program);
   addAuthorityCommand(program, finish);
   addTokenCommand(program);
+  addManagerCommand(program, finish);
   addAgentCommand(program, finish);
   addAgentsCommand(program);
   addCertificatesCommand(program);

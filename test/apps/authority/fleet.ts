@@ -60,6 +60,13 @@ export class Fleet {
     );
   }
 
+  /** Starts a host whose configuration is given, but for its state and where it listens. */
+  async startHostOf(listen: string, text: string): Promise<Member> {
+    this.#count += 1;
+    const whole = `state: ./state\nlisten: [{ address: "unix:./s.sock"${listen} }]\n${text}`;
+    return await this.#start(this.#config(`host-${String(this.#count)}`, whole));
+  }
+
   async restart({ config, composition }: Member): Promise<Member> {
     await composition.close();
     return await this.#start(config);

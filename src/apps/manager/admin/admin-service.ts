@@ -14,8 +14,8 @@ import { handleRequest } from './handle-request.ts';
 
 export interface AdminServiceOptions {
   readonly administration: Administration;
-  /** For the owner of the process, and root. */
-  readonly address: ListenAddress;
+  /** For the owner of the process, and root; absent: there is no such listener. */
+  readonly address: ListenAddress | undefined;
   /** For operators; absent: there is no such listener. */
   readonly https: AdminHttps | undefined;
   readonly now: () => Date;
@@ -37,7 +37,7 @@ export interface AdminHttps {
 
 /** What administrators reach. */
 export interface AdminService {
-  readonly address: string;
+  readonly address: string | undefined;
   /** Absent: there is no such listener. */
   readonly https: string | undefined;
   /** Ends all of its connections. */
@@ -69,23 +69,30 @@ export async function startAdminService(options: AdminServiceOptions): Promise<A
     socket.destroy();
   });
   const remote = https === undefined ? undefined : createRemote(https, handle, log);
-  const listening: Listening[] = [];
+  let localListening: Listening | undefined;
+  let remoteListening: Listening | undefined;
   const close = async (): Promise<void> => {
-    for (const each of listening) await each.close();
+    await localListening?.close();
+    await remoteListening?.close();
     local.closeAllConnections();
     remote?.closeAllConnections();
   };
   try {
-    listening.push(await listen(local, options.address, { mode: 0o600 }));
+    if (options.address !== undefined) {
+      localListening = await listen(local, options.address, { mode: 0o600 });
+    }
     if (remote !== undefined && https !== undefined) {
-      listening.push(await listen(remote, https.address, { mode: 0o600 }));
+      remoteListening = await listen(remote, https.address, { mode: 0o600 });
     }
   } catch (error) {
     await close();
     throw error;
   }
-  const [at, httpsAt] = listening.map(({ address }) => formatAddress(address));
-  return { address: at ?? '', https: httpsAt, close };
+  return { address: addressOf(localListening), https: addressOf(remoteListening), close };
+}
+
+function addressOf(listening: Listening | undefined): string | undefined {
+  return listening === undefined ? undefined : formatAddress(listening.address);
 }
 
 function createRemote(
