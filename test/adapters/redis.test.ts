@@ -64,6 +64,7 @@ describe('redisConnector with a real Redis', () => {
 
   it('connects anew when the connection is lost', async () => {
     const redis = open({ retryStrategy: () => 5 });
+    redis.on('error', () => undefined);
     const id = await redis.client('ID');
     const killer = open();
     await killer.client('KILL', 'ID', id);

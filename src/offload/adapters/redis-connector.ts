@@ -19,7 +19,7 @@ export interface RedisTarget {
  */
 export type RedisConnectorHook = new (options: unknown) => never;
 
-/** For the option `Connector` of `ioredis`, for a server alone and for the nodes of a cluster. */
+/** For the option `Connector` of `ioredis`. */
 export function createRedisConnector(
   options: RedisConnectorOptions,
   open: (options: ConnectOptions) => OffloadSocket,
