@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { Redis, type RedisOptions } from 'ioredis';
+import { Cluster, Redis, type RedisOptions } from 'ioredis';
 import type { Daemon } from './support/daemon.ts';
 import { examplesOf, runExample } from './support/documented-example.ts';
 import { startRedis } from './support/redis-server.ts';
@@ -70,6 +70,25 @@ describe('redisConnector with a real Redis', () => {
     await killer.client('KILL', 'ID', id);
     expect(await redis.client('ID')).to.be.greaterThan(id);
     await Promise.all([redis.quit(), killer.quit()]);
+  });
+
+  it('reaches the nodes of a cluster', async function () {
+    const node = await startRedis(stage.files(), { cluster: true });
+    if (node === undefined) skip(this, 'no redis-server is installed');
+    const founder = open({ port: node.port });
+    await founder.call('CLUSTER', 'ADDSLOTSRANGE', '0', '16383');
+    await founder.quit();
+    // It is asked again until it has come to the state "ok", some two seconds later.
+    const cluster = new Cluster([{ host: 'localhost', port: node.port }], {
+      redisOptions: { Connector: stage.offload.redisConnector() },
+      retryDelayOnClusterDown: 100,
+      maxRedirections: 100,
+    });
+    cluster.on('error', () => undefined);
+    await cluster.set('of a cluster', 'a value');
+    expect(await cluster.get('of a cluster')).to.equal('a value');
+    await cluster.quit();
+    await node.stop();
   });
 
   it('shuts a connection that was given up before it was made', async () => {

@@ -2,7 +2,10 @@ import { type Daemon, findProgram, startDaemon } from './daemon.ts';
 import type { ServerFiles } from './stage.ts';
 
 /** A real Redis that speaks TLS only, to clients with a certificate only; `undefined`: not installed. */
-export async function startRedis(files: ServerFiles): Promise<Daemon | undefined> {
+export async function startRedis(
+  files: ServerFiles,
+  options: { readonly cluster: boolean } = { cluster: false },
+): Promise<Daemon | undefined> {
   const command = findProgram('redis-server');
   if (command === undefined) return undefined;
   return startDaemon({
@@ -19,6 +22,14 @@ export async function startRedis(files: ServerFiles): Promise<Daemon | undefined
         ['--tls-auth-clients', 'yes'],
         ['--save', ''],
         ['--dir', files.directory],
+        ...(options.cluster ? clusterOfOne : []),
       ].flat(),
   });
 }
+
+/** A node that knows its address without having met another. */
+const clusterOfOne = [
+  ['--cluster-enabled', 'yes'],
+  ['--tls-cluster', 'yes'],
+  ['--cluster-announce-ip', '127.0.0.1'],
+];
