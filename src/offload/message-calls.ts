@@ -38,6 +38,8 @@ export interface SignerToVerify {
   readonly certificates: readonly Uint8Array[];
   /** Such as `manager`. */
   readonly requiredRole: string;
+  /** It has to be for decryption instead: somebody a message is to be encrypted for. Default: false. */
+  readonly recipient?: boolean | undefined;
 }
 
 /** A content key, still wrapped. */
@@ -78,13 +80,14 @@ export async function signConfiguration(
 export async function verifySigner(
   channel: GrpcChannel,
   identity: string,
-  { certificates, requiredRole }: SignerToVerify,
+  { certificates, requiredRole, recipient = false }: SignerToVerify,
   settings: CallSettings,
 ): Promise<{ readonly spiffeId: string }> {
   const request = {
     identity,
     certificates: certificates.map((der) => Buffer.from(der)),
     requiredRole,
+    recipient,
   };
   return await unary(channel, verifyMethod, request, options(settings));
 }

@@ -74,11 +74,13 @@ interface Verdict {
   readonly verifiedAt: number;
 }
 
+const purposeCodes = { server: 1, client: 2, recipient: 3 } as const;
+
 /** Injective: counts and lengths stand before what they count. */
 function keyOf(options: Omit<VerifyChainOptions, 'now' | 'cache' | 'budget'>): string {
   const { certificates, anchors, crls, purpose, allowedSchemes, requireExtendedKeyUsage } = options;
   const policy = new Uint32Array([
-    purpose === 'server' ? 1 : 2,
+    purposeCodes[purpose],
     requireExtendedKeyUsage === true ? 1 : 0,
     allowedSchemes === undefined ? 0xffff : allowedSchemes.length,
     ...(allowedSchemes ?? []),

@@ -6,7 +6,8 @@ import { isPresentedName } from './host-name.ts';
 import { hasWorkloadId } from './spiffe-id.ts';
 
 /** What a leaf must be good for: `server` when we are the client, and the other way round. */
-export type Purpose = 'server' | 'client';
+/** `recipient`: a certificate messages are encrypted for (S/MIME's emailProtection, RFC 8550). */
+export type Purpose = 'server' | 'client' | 'recipient';
 
 /** What a rule may depend on. */
 export interface RuleContext {
@@ -37,8 +38,9 @@ export function checkLeafUse(leaf: Certificate, context: RuleContext): void {
     if (leaf.keyUsage.includes('keyCertSign')) {
       throw refuse('bad_certificate', 'peer_certificate_is_ca', leaf, 'may sign certificates');
     }
-    if (!leaf.keyUsage.includes('digitalSignature')) {
-      const rule = 'has a key usage without digitalSignature';
+    const wanted: readonly string[] = keyUsages[context.purpose];
+    if (!leaf.keyUsage.some((usage) => wanted.includes(usage))) {
+      const rule = `has a key usage without ${wanted.join(' or ')}`;
       throw refuse('unsupported_certificate', 'wrong_key_usage', leaf, rule);
     }
   }
@@ -173,11 +175,24 @@ function checkCriticalExtensions(certificate: Certificate): void {
 
 /** Also for CAs: an extended key usage there bounds what may be issued below. */
 function checkExtendedKeyUsage(certificate: Certificate, purpose: Purpose): void {
-  const wanted = purpose === 'server' ? 'serverAuth' : 'clientAuth';
+  const wanted = extendedUsages[purpose];
   if (certificate.extendedKeyUsage?.includes(wanted) !== false) return;
   const rule = `has an extended key usage without ${wanted}`;
   throw refuse('unsupported_certificate', 'wrong_extended_key_usage', certificate, rule);
 }
+
+/** Any of them will do. */
+const keyUsages = {
+  server: ['digitalSignature'],
+  client: ['digitalSignature'],
+  recipient: ['keyAgreement', 'keyEncipherment'],
+} as const satisfies Record<Purpose, readonly string[]>;
+
+const extendedUsages = {
+  server: 'serverAuth',
+  client: 'clientAuth',
+  recipient: 'emailProtection',
+} as const satisfies Record<Purpose, string>;
 
 /** RFC 5280 §4.2.1.6. The common name is no name (RFC 9525 §2), so without these there is none. */
 function checkAlternativeNames(leaf: Certificate): void {

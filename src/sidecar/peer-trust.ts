@@ -8,7 +8,7 @@ import {
 
 /** What a chain has to be good for. */
 export interface ChainPurpose {
-  readonly purpose: 'server' | 'client';
+  readonly purpose: 'server' | 'client' | 'recipient';
   /** Refuse a leaf that does not state its purpose: for peers known by host name. */
   readonly requireExtendedKeyUsage: boolean;
 }

@@ -1,6 +1,12 @@
 import type { handleUnaryCall } from '@grpc/grpc-js';
 import type { VerifySignerRequest, VerifySignerResponse } from '../gen/sidekey/v1/workload.ts';
-import { CertificateError, parseSpiffeId, type SpiffeId, spiffeIdOf } from '../pki/index.ts';
+import {
+  type Certificate,
+  CertificateError,
+  parseSpiffeId,
+  type SpiffeId,
+  spiffeIdOf,
+} from '../pki/index.ts';
 import { ServiceError } from '../rpc/errors.ts';
 import { CallBudget } from './call-budget.ts';
 import { messageCall, type MessageServices } from './message-call.ts';
@@ -22,10 +28,11 @@ export function verifySigner(
     budget.spend(caller.id);
     try {
       const { leaf } = identity.trust.verify(certificates, {
-        purpose: 'client',
+        purpose: request.recipient ? 'recipient' : 'client',
         requireExtendedKeyUsage: false,
       });
-      const spiffeId = parseSpiffeId(spiffeIdOf(leaf) ?? '');
+      const text = request.recipient ? onlyUri(leaf) : spiffeIdOf(leaf);
+      const spiffeId = parseSpiffeId(text ?? '');
       const domain = parseSpiffeId(identity.spiffeId ?? '')?.trustDomain;
       if (spiffeId === undefined || spiffeId.trustDomain !== domain) {
         throw refused('the signer is not of the trust domain of the identity');
@@ -38,6 +45,12 @@ export function verifySigner(
       throw error instanceof CertificateError ? refused(error.message) : error;
     }
   });
+}
+
+/** A certificate for decryption is no X.509-SVID, which has to be for signatures; it has the name of one. */
+function onlyUri({ subjectAltNames }: Certificate): string | undefined {
+  const [uri, second] = subjectAltNames.uris;
+  return second === undefined ? uri : undefined;
 }
 
 /** The first segment of the path, as the authority writes it: `spiffe://TRUST-DOMAIN/ROLE/UUID`. */

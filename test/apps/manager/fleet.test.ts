@@ -137,7 +137,9 @@ describe('a manager and real agents', function () {
       const { effective, desired } = await running.administration.showAgent(active.id);
       return effective.version === desired.version && effective.hash === desired.hash;
     });
-    expect((await running.administration.showJob(begun.id)).counts.succeeded).to.equal(1);
+    await eventually(
+      async () => (await running.administration.showJob(begun.id)).counts.succeeded === 1,
+    );
     const shown = await running.administration.effectiveConfiguration(active.id);
     expect(JSON.stringify(shown)).not.to.include('canary');
     expect(JSON.stringify(running.log)).not.to.include('canary');

@@ -20,6 +20,7 @@ export async function recipientOf(
     ...(identity === undefined ? {} : { identity }),
     certificates,
     requiredRole: 'agent',
+    recipient: true,
   });
   const [leaf] = certificates;
   if (parseSidekeyId(spiffeId)?.uuid !== record.row.id || leaf === undefined) {
