@@ -228,6 +228,17 @@ describe('gRPC over offloaded connections', () => {
     client.close();
   });
 
+  for (const ALPNProtocols of [undefined, ['http/1.1']]) {
+    it(`refuses a client that offers ${String(ALPNProtocols ?? 'no protocol')}`, async () => {
+      const options = { host: 'localhost', port, ...(ALPNProtocols && { ALPNProtocols }) };
+      const socket = stage.offload.connect(options);
+      const [error] = (await once(socket, 'error')) as [Error];
+      expect(error)
+        .to.have.property('code')
+        .that.is.oneOf(['ERR_OFFLOAD_HANDSHAKE', 'ERR_OFFLOAD_TRUNCATED']);
+    });
+  }
+
   it('keeps nothing of connections that have ended', async () => {
     const kept = () =>
       (server as unknown as { http2Servers: Map<unknown, unknown> }).http2Servers.size;

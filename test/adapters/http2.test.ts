@@ -38,6 +38,16 @@ describe('http2Server, http2Connect and undiciConnector with stock peers', () =>
     server.close();
   });
 
+  it('serve the fetch that Node has built in', async () => {
+    const { port, server } = await startWebServer(stage);
+    const dispatcher = new Agent({ connect: stage.offload.undiciConnector() });
+    const options = { dispatcher } as unknown as RequestInit;
+    const response = await fetch(`https://localhost:${String(port)}/`, options);
+    expect(await response.text()).to.equal('hello over HTTP/1.1');
+    await dispatcher.close();
+    server.close();
+  });
+
   it('serve a stock client and tell who it is', async () => {
     const server = stage.offload.http2Server({ clientAuth: 'require' }, (incoming, response) => {
       const { peerIdentity, encrypted, remoteAddress, authorized } =
