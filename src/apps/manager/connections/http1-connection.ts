@@ -21,7 +21,7 @@ export function http1Connection(socket: OffloadSocket, events: HttpEvents): Http
   });
   const exchange = async (asked: Exchange): Promise<Answer> => {
     socket.off('data', unasked);
-    const answer = await exchangeOn(agent, asked);
+    const answer = await exchangeOn(agent, asked, events);
     // What came right behind the answer is in the buffer of the socket.
     if (socket.readableLength > 0) unasked();
     else if (!socket.destroyed) socket.on('data', unasked);
@@ -50,7 +50,7 @@ export function http1Connection(socket: OffloadSocket, events: HttpEvents): Http
   };
 }
 
-async function exchangeOn(agent: Agent, exchange: Exchange): Promise<Answer> {
+async function exchangeOn(agent: Agent, exchange: Exchange, events: HttpEvents): Promise<Answer> {
   const { method, path, headers, body, timeoutMs } = exchange;
   const signal = AbortSignal.timeout(timeoutMs);
   const request = httpRequest({
@@ -61,6 +61,11 @@ async function exchangeOn(agent: Agent, exchange: Exchange): Promise<Answer> {
     headers: { ...headers, ...(body === undefined ? {} : { 'content-length': body.length }) },
     maxHeaderSize: responseLimits.maxHeaderBytes,
     signal,
+  });
+  // Said at once: the socket is closed before anybody who waits hears of it.
+  request.on('error', (error) => {
+    const failure = asFailure(error);
+    if (failure instanceof ProtocolViolation) events.violated(failure);
   });
   try {
     const answered = responseOf(request);
