@@ -2,14 +2,14 @@ import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { skip } from '../support/skip.ts';
 
 const main = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
 
 /** Skips a suite where there is nothing built to start. */
 export function needsBuild(context: Mocha.Context): void {
   if (existsSync(main)) return;
-  process.stdout.write('      skipped: dist/ is not there; "make test" builds it first\n');
-  context.skip();
+  skip(context, 'dist/ is not there; "make test" builds it first');
 }
 
 export interface Finished {

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { expect } from 'chai';
 import { searchMemory, searchObstacle } from '../../src/cli/demo/memory-search.ts';
+import { skip } from '../support/skip.ts';
 
 // The secret is made by the child and comes back over a pipe, so that its bytes are in a place of
 // its own choosing.
@@ -19,8 +20,7 @@ describe('search of another process’s memory', function () {
   before(async function () {
     const obstacle = searchObstacle(process.pid);
     if (obstacle !== undefined) {
-      process.stdout.write(`      skipped: ${obstacle}\n`);
-      this.skip();
+      skip(this, obstacle);
     }
     child = spawn(process.execPath, ['-e', keeper], { stdio: ['pipe', 'pipe', 'inherit'] });
     const [chunk] = (await once(child.stdout!, 'data')) as [Buffer];

@@ -10,6 +10,7 @@ import {
   type RecordCipherProvider,
   type RecordSealCipher,
 } from '../../src/crypto/record-cipher.ts';
+import { skip } from '../support/skip.ts';
 
 const native = loadNativeProvider();
 const node = recordCipherProvider('node');
@@ -19,7 +20,7 @@ const aeads: readonly AeadAlgorithm[] = ['aes-128-gcm', 'aes-256-gcm', 'chacha20
 describe('recordCipherProvider', () => {
   it('gives what is asked for', function () {
     expect(recordCipherProvider('node').name).to.equal('node');
-    if (!native.ok) this.skip();
+    if (!native.ok) skip(this, String(native.reason));
     expect(recordCipherProvider('native').name).to.equal('native');
   });
 
@@ -31,8 +32,7 @@ describe('recordCipherProvider', () => {
     if (native.ok) return;
     expect(native.reason).to.be.instanceOf(Error);
     expect(() => recordCipherProvider('native')).to.throw('do not work here');
-    process.stdout.write(`      native provider skipped: ${String(native.reason)}\n`);
-    this.skip();
+    skip(this, String(native.reason));
   });
 });
 
@@ -209,7 +209,7 @@ for (const provider of providers) {
 
 describe('native record ciphers', () => {
   before(function () {
-    if (!native.ok) this.skip();
+    if (!native.ok) skip(this, String(native.reason));
   });
 
   for (const [what, change] of [

@@ -6,6 +6,7 @@ import { expect } from 'chai';
 import { openAesGcm, sealAesGcm } from '../../src/crypto/aead.ts';
 import { generateKeyShare, KeyExchangeError } from '../../src/crypto/key-exchange.ts';
 import { isAcceptableKey, verifySignature } from '../../src/crypto/signatures.ts';
+import { skip } from '../support/skip.ts';
 
 /** One file of Project Wycheproof, as far as it is used here. */
 interface VectorFile {
@@ -38,8 +39,7 @@ describe('Wycheproof vectors, from the directory SIDEKEY_VECTORS names', () => {
   before(function () {
     if (directory !== undefined) return;
     count.skipped = fileCount;
-    process.stdout.write('    skipped: SIDEKEY_VECTORS is not set\n');
-    this.skip();
+    skip(this, 'SIDEKEY_VECTORS is not set');
   });
 
   after(() => {

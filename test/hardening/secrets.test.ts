@@ -11,6 +11,7 @@ import { generateKeyPair } from '../../src/crypto/key-generation.ts';
 import { connectWire, type WireClient, type WireMessage } from '../sidecar/model-callers/wire.ts';
 import { createTestCa, writeIdentity } from '../support/test-ca.ts';
 import { typescriptOptions } from '../support/typescript.ts';
+import { skip } from '../support/skip.ts';
 
 /** Bytes that must not be anywhere, under the name they are reported by. */
 interface Secret {
@@ -179,8 +180,7 @@ describe('secrets of a sidecar that made handshakes, and failed some', function 
   it('in the form of the key file are nowhere in memory', function () {
     const obstacle = searchObstacle(child.pid!);
     if (obstacle !== undefined) {
-      process.stdout.write(`    skipped: ${obstacle}\n`);
-      this.skip();
+      skip(this, obstacle);
     }
     const pem = keyFile.toString('latin1').split('\n')[2]!;
     const der = createPrivateKey(keyFile).export({ format: 'der', type: 'pkcs8' });

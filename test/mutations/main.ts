@@ -96,7 +96,7 @@ function print(line: string): void {
   process.stdout.write(`${line}\n`);
 }
 
-const reporter = path.join(import.meta.dirname, 'reporter.ts');
+const reporter = path.join(import.meta.dirname, 'reporter.mjs');
 const root = path.join(import.meta.dirname, '../..');
 const suiteTimeoutMs = 600_000;
 

@@ -1,12 +1,14 @@
 import { expect } from 'chai';
+import { skippedTitle } from '../support/skip.ts';
 import { runLimbo } from './limbo.ts';
 
 const directory = process.env['SIDEKEY_VECTORS'];
 
 describe('x509-limbo (RFC 5280 §6), from the directory SIDEKEY_VECTORS names', () => {
   if (directory === undefined) {
-    process.stdout.write('    skipped: SIDEKEY_VECTORS is not set\n');
-    it.skip('agrees but for the differences we know of');
+    it.skip(
+      skippedTitle('agrees but for the differences we know of', 'SIDEKEY_VECTORS is not set'),
+    );
     return;
   }
 

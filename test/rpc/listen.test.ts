@@ -15,6 +15,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { spawnSync } from 'node:child_process';
 import { listen, ListenError } from '../../src/rpc/listen.ts';
+import { skip } from '../support/skip.ts';
 
 const access = { mode: 0o600 };
 
@@ -60,8 +61,7 @@ describe('listen', () => {
 
   it('gives the socket its owner and group', async function () {
     if (process.getuid?.() !== 0) {
-      process.stdout.write('      skipped: only root can give files away\n');
-      this.skip();
+      skip(this, 'only root can give files away');
     }
     const path = join(directory, 's');
     await listen(newServer(), { kind: 'unix', path }, { mode: 0o660, owner: 1234, group: 4321 });

@@ -6,14 +6,14 @@ import { connect, createServer, Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createPeerCredentialsReader } from '../../src/rpc/peer-credentials.ts';
+import { skip } from '../support/skip.ts';
 
 describe('createPeerCredentialsReader (unix(7), SO_PEERCRED)', () => {
   let directory: string;
 
   before(function () {
     if (process.platform !== 'linux') {
-      process.stdout.write('      skipped: only Linux has SO_PEERCRED\n');
-      this.skip();
+      skip(this, 'only Linux has SO_PEERCRED');
     }
     directory = mkdtempSync(join(tmpdir(), 'sidekey-peercred-'));
   });
@@ -41,8 +41,7 @@ describe('createPeerCredentialsReader (unix(7), SO_PEERCRED)', () => {
 
   it('tells a foreign user from our own', async function () {
     if (process.getuid?.() !== 0) {
-      process.stdout.write('      skipped: only root can start a process as another user\n');
-      this.skip();
+      skip(this, 'only root can start a process as another user');
     }
     const read = createPeerCredentialsReader();
     const path = join(directory, 'foreign');

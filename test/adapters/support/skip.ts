@@ -1,5 +1,1 @@
-/** Skips what runs in `context`, and prints why. */
-export function skip(context: Mocha.Context, why: string): never {
-  process.stdout.write(`      skipped: ${why}\n`);
-  return context.skip();
-}
+export { skip } from '../../support/skip.ts';

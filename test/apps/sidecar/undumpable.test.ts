@@ -2,6 +2,7 @@ import { expect } from 'chai';
 import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { skip } from '../../support/skip.ts';
 import { typescriptOptions } from '../../support/typescript.ts';
 
 const room = fileURLToPath(new URL('../../../src/apps/sidecar/undumpable.ts', import.meta.url));
@@ -20,8 +21,7 @@ console.log(JSON.stringify({ before, done, after: prctl(3, 0, 0, 0, 0) }));
 describe('makeUndumpable', () => {
   it('keeps the memory of the process from cores and from its own user', async function () {
     if (process.platform !== 'linux') {
-      process.stdout.write('    skipped: only Linux has prctl\n');
-      this.skip();
+      skip(this, 'only Linux has prctl');
     }
     const { stdout } = await promisify(execFile)(process.execPath, [
       ...[...typescriptOptions, '--input-type=module', '-e', program],

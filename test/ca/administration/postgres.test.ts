@@ -15,13 +15,14 @@ import {
 import { postgresPlace } from '../support/stores.ts';
 import { plantAgent, plantToken, startAdministeredAuthority } from './administered-authority.ts';
 import { clientOf, reasonOf } from './calls.ts';
+import { skip } from '../../support/skip.ts';
 
 describe('administration service on PostgreSQL', function () {
   this.timeout(60_000);
 
   it('lists, changes once, counts and diagnoses as on SQLite', async function () {
     const place = await postgresPlace();
-    if ('unavailable' in place) return this.skip();
+    if ('unavailable' in place) return skip(this, place.unavailable);
     const authority = await startAdministeredAuthority({ storeUrl: place.url });
     const client = clientOf(authority);
     try {

@@ -10,6 +10,7 @@ import type { Queries } from '../../../src/ca/store/transaction.ts';
 import { type OwnedPlace, postgresPlace, sqlitePlace } from '../support/stores.ts';
 import { livelyAuthority } from './lively-authority.ts';
 import { plants } from './plants.ts';
+import { skip } from '../../support/skip.ts';
 
 /** A store that can be spoiled, checked, and is then as before. */
 interface Spoilable {
@@ -29,7 +30,7 @@ describe('checkInvariants', function () {
       let now: Date;
       before(async function () {
         const made = await makePlace();
-        if ('unavailable' in made) return this.skip();
+        if ('unavailable' in made) return skip(this, made.unavailable);
         place = made;
         ({ now } = await livelyAuthority(place));
         store = await open(place.url);

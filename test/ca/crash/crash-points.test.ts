@@ -6,6 +6,9 @@ import { Child } from './child.ts';
 import { type Homes, makeTemplate, postgresHomes, sqliteHomes, type Template } from './homes.ts';
 import { type Home, initialise, openReplica } from './replica.ts';
 import { expectSound } from './soundness.ts';
+import { skip } from '../../support/skip.ts';
+
+const extent = extentOf(process.env['CRASH_POINTS']);
 
 const counts = { points: new Set<string>(), deaths: 0 };
 
@@ -31,7 +34,7 @@ describe('an authority that is killed', function () {
       let template: Template;
       before(async function () {
         const made = await homesOf();
-        if ('unavailable' in made) return this.skip();
+        if ('unavailable' in made) return skip(this, made.unavailable);
         homes = made;
         template = await makeTemplate(homes);
       });
@@ -64,7 +67,7 @@ describe('an authority that is killed', function () {
         }
       }
 
-      for (const point of [...startPoints.initialise, ...writePoints]) {
+      for (const point of startsOf(startPoints.initialise, store)) {
         it(`is made: killed at ${point}`, async () => {
           const home = await homes.empty();
           try {
@@ -83,7 +86,7 @@ describe('an authority that is killed', function () {
         });
       }
 
-      for (const point of [...startPoints.open, ...writePoints]) {
+      for (const point of startsOf(startPoints.open, store)) {
         it(`starts for the first time: killed at ${point}`, async () => {
           const home = await homes.empty();
           try {
@@ -102,16 +105,30 @@ describe('an authority that is killed', function () {
 });
 
 /**
- * `make crash` tries every point of every scenario on both stores. Otherwise each point is tried once
- * on SQLite, and on PostgreSQL what differs there: commits.
+ * `make crash` tries every point of every scenario on both stores; with `POINTS=once` each point once on
+ * SQLite, and on PostgreSQL what differs there: commits. Otherwise each kind of change is cut short
+ * just before it is written on SQLite, and just after its commit on PostgreSQL.
  */
 function pointsOf({ name, points, inside }: Scenario, store: string): readonly string[] {
-  if (process.env['CRASH_POINTS'] === 'all') return [...points, ...writePoints];
-  const isFirst = (point: string): boolean =>
-    scenarios.find((other) => other.points.includes(point))?.name === name;
   const isLastInside = scenarios.findLast((other) => other.inside === inside)?.name === name;
   const commits = isLastInside ? writePoints : [];
-  return store === 'SQLite' ? [...points.filter(isFirst), ...commits.slice(1)] : commits;
+  const isFirst = (point: string): boolean =>
+    scenarios.find((other) => other.points.includes(point))?.name === name;
+  switch (extent) {
+    case 'all':
+      return [...points, ...writePoints];
+    case 'once':
+      return store === 'SQLite' ? [...points.filter(isFirst), ...commits.slice(1)] : commits;
+    case 'sample':
+      return store === 'SQLite'
+        ? points.filter((point) => isFirst(point) && point === inside)
+        : commits.slice(1);
+  }
+}
+
+/** Of points where an authority dies while it is made or starts. */
+function startsOf(points: readonly string[], store: string): readonly string[] {
+  return extent === 'sample' && store === 'SQLite' ? points : [...points, ...writePoints];
 }
 
 // One deed for a scenario: whoever asks again asks the same.
@@ -139,6 +156,12 @@ async function dieIn(
   const fate = await child.do(deedOf(scenario, template), crashAt);
   await child.stop();
   expectKilled(fate, point);
+}
+
+function extentOf(value: string | undefined): 'sample' | 'once' | 'all' {
+  if (value === undefined || value === '') return 'sample';
+  if (value === 'once' || value === 'all') return value;
+  throw new Error(`CRASH_POINTS: "${value}" is neither "once" nor "all"`);
 }
 
 function expectKilled(fate: unknown, point: string): void {

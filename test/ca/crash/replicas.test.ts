@@ -7,6 +7,7 @@ import { type Homes, makeTemplate, postgresHomes, type Template } from './homes.
 import { raceForTokens, raceToRenew, startReplicas } from './races.ts';
 import { type Home, openReplica } from './replica.ts';
 import { expectSound } from './soundness.ts';
+import { skip } from '../../support/skip.ts';
 
 describe('replicas on one PostgreSQL', function () {
   this.timeout(300_000);
@@ -18,7 +19,7 @@ describe('replicas on one PostgreSQL', function () {
 
   before(async function () {
     const made = await postgresHomes();
-    if ('unavailable' in made) return this.skip();
+    if ('unavailable' in made) return skip(this, made.unavailable);
     homes = made;
     template = await makeTemplate(homes);
   });
@@ -56,17 +57,17 @@ describe('replicas on one PostgreSQL', function () {
   }
 
   it('do so while the server restarts', async () => {
-    const minted = await tokens(100);
+    const minted = await tokens(40);
     replicas = await startReplicas(home, [0, 0]);
     const server = await sharedPostgres();
     if ('unavailable' in server) throw new Error(server.unavailable);
-    const [first, second] = [minted.slice(0, 20), minted.slice(20)];
+    const [first, second] = [minted.slice(0, 10), minted.slice(10)];
     await raceForTokens(replicas, first, total);
     await Promise.all([raceForTokens(replicas, second, total), server.restart()]);
   });
 
   it('do so with clocks that differ', async () => {
-    const minted = await tokens(100);
+    const minted = await tokens(40);
     replicas = await startReplicas(home, [0, 30_000]);
     await raceForTokens(replicas, minted, total);
   });
@@ -94,16 +95,16 @@ describe('replicas on one PostgreSQL', function () {
   });
 
   it('go on when one of them is stopped, and it does no harm when it comes back', async () => {
-    const minted = await tokens(60);
+    const minted = await tokens(30);
     replicas = await startReplicas(home, [0, 0]);
     const [stopped, working] = replicas;
-    const both = raceForTokens(replicas, minted.slice(0, 40), total);
+    const both = raceForTokens(replicas, minted.slice(0, 20), total);
     stopped!.signal('SIGSTOP');
-    await raceForTokens([working!], minted.slice(40), total);
+    await raceForTokens([working!], minted.slice(20), total);
     stopped!.signal('SIGCONT');
     await both;
   });
 });
 
 /** `make races` asks for many more. */
-const races = Math.ceil(Number(process.env['RACES'] ?? 300) / 2);
+const races = Math.ceil(Number(process.env['RACES'] ?? 60) / 2);

@@ -15,6 +15,7 @@ import {
   reasonOf,
   renew,
 } from './authority-fixture.ts';
+import { skip } from '../../support/skip.ts';
 
 describe('replicas of an authority on one PostgreSQL', () => {
   let place: OwnedPlace;
@@ -23,7 +24,7 @@ describe('replicas of an authority on one PostgreSQL', () => {
   before(async function () {
     this.timeout(120_000);
     const found = await postgresPlace();
-    if ('unavailable' in found) return this.skip();
+    if ('unavailable' in found) return skip(this, found.unavailable);
     place = found;
     fixture = await authorityOn(place);
     replicas = [fixture.authority, await fixture.replica(), await fixture.replica()];

@@ -18,6 +18,7 @@ import { nodeTimers } from '../../../src/ca/timers.ts';
 import { defaultScheme } from '../../../src/pki/signature-algorithm.ts';
 import { MemoryKeys } from '../rotation/authority.ts';
 import { type SoftHsm, startSoftHsm } from './soft-hsm.ts';
+import { skip } from '../../support/skip.ts';
 
 describe('keys on a PKCS #11 token', function () {
   this.timeout(60_000);
@@ -29,8 +30,7 @@ describe('keys on a PKCS #11 token', function () {
   before(function () {
     const started = startSoftHsm();
     if ('unavailable' in started) {
-      process.stderr.write(`skipped: PKCS #11: ${started.unavailable}\n`);
-      return this.skip();
+      return skip(this, `PKCS #11: ${started.unavailable}`);
     }
     hsm = started;
   });
@@ -48,7 +48,7 @@ describe('keys on a PKCS #11 token', function () {
 
   for (const type of ['ecdsa-p256', 'ecdsa-p384', 'ed25519'] as const) {
     it(`makes a key of type ${type} that signs, also after a new start`, async function () {
-      if (!keys.supports(type)) return this.skip();
+      if (!keys.supports(type)) return skip(this, `the token has no keys of type ${type}`);
       const { ref, publicKey } = await keys.generate(type);
       expect(isPkcs11Ref(ref)).to.equal(true);
       await expectSignatures(type, ref);

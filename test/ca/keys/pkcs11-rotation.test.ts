@@ -12,6 +12,7 @@ import { verifyChain } from '../../../src/pki/verify-chain.ts';
 import { issueLeaf, makeAuthorityWith, type TestAuthority } from '../rotation/authority.ts';
 import { type OwnedPlace, sqlitePlace } from '../support/stores.ts';
 import { type SoftHsm, startSoftHsm } from './soft-hsm.ts';
+import { skip } from '../../support/skip.ts';
 
 describe('rotation with keys on a PKCS #11 token', function () {
   this.timeout(60_000);
@@ -23,8 +24,7 @@ describe('rotation with keys on a PKCS #11 token', function () {
   before(async function () {
     const started = startSoftHsm();
     if ('unavailable' in started) {
-      process.stderr.write(`skipped: PKCS #11: ${started.unavailable}\n`);
-      return this.skip();
+      return skip(this, `PKCS #11: ${started.unavailable}`);
     }
     hsm = started;
     keys = await openPkcs11Keys({

@@ -12,6 +12,7 @@ import { currentBundle, readBundle } from '../../../src/ca/trust/bundle-document
 import { sqlitePlace } from '../support/stores.ts';
 import { issueLeaf, makeAuthority, type TestAuthority } from './authority.ts';
 import type { OwnedPlace } from '../support/stores.ts';
+import { skip } from '../../support/skip.ts';
 
 /**
  * Hosts get a new trust bundle late, or not at all until their next renewal. Whatever part of a
@@ -24,7 +25,7 @@ describe('chains across the rotation of a root', function () {
   let authority: TestAuthority;
 
   before(function () {
-    if (spawnSync('openssl', ['version']).status !== 0) this.skip();
+    if (spawnSync('openssl', ['version']).status !== 0) skip(this, 'no openssl is installed');
   });
 
   beforeEach(async () => {

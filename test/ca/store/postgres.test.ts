@@ -8,13 +8,14 @@ import { parsePostgresUrl } from '../../../src/database/postgres/url.ts';
 import { CommitUnknownError, type Store } from '../../../src/ca/store/store.ts';
 import { rejection } from '../support/rejection.ts';
 import { type OwnedPlace, postgresPlace, sharedPostgres } from '../support/stores.ts';
+import { skip } from '../../support/skip.ts';
 
 describe('PostgreSQL store', function () {
   this.timeout(60_000);
   let place: OwnedPlace | undefined;
   beforeEach(async function () {
     const made = await postgresPlace();
-    if ('unavailable' in made) return this.skip();
+    if ('unavailable' in made) return skip(this, made.unavailable);
     place = made;
   });
   afterEach(async () => {

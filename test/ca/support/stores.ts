@@ -8,6 +8,7 @@ import type { StoreOptions } from '../../../src/ca/store/options.ts';
 import { replaceDatabaseFile } from '../../../src/database/sqlite/files.ts';
 import type { Store } from '../../../src/ca/store/store.ts';
 import { startPostgres } from '../../support/postgres.ts';
+import { skip } from '../../support/skip.ts';
 
 /** A place for one store. Opened stores are closed, and the place removed, at the end of its test. */
 export interface StorePlace {
@@ -62,8 +63,7 @@ function forEachPlace(suite: StoreSuite, options: PlaceOptions): void {
       this.timeout(60_000);
       const place = await postgresPlace(options);
       if ('unavailable' in place) {
-        reportOnce(place.unavailable);
-        return this.skip();
+        return skip(this, place.unavailable);
       }
       current = place;
     });
@@ -105,14 +105,6 @@ export function sharedPostgres(): ReturnType<typeof startPostgres> {
 }
 
 let shared: ReturnType<typeof startPostgres> | undefined;
-
-let reported = false;
-
-function reportOnce(reason: string): void {
-  // eslint-disable-next-line no-console -- whoever reads the results has to know what was left out
-  if (!reported) console.log(`      skipped on PostgreSQL: ${reason}`);
-  reported = true;
-}
 
 /** For a single test that needs a store and does not mind which. */
 export function sqlitePlace(): OwnedPlace {

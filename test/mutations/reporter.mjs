@@ -1,12 +1,13 @@
+// Plain JavaScript: mocha loads it past the hooks that blank types out.
 import { writeFileSync } from 'node:fs';
-import type { Runner, Test } from 'mocha';
+import process from 'node:process';
 
 /** For mocha: where what fails is written, and nothing else; errors may hold what JSON cannot. */
 export default class FailuresReporter {
-  readonly #failures: { readonly file: string; readonly title: string }[] = [];
+  #failures = [];
 
-  constructor(runner: Runner) {
-    runner.on('fail', (test: Test) => {
+  constructor(runner) {
+    runner.on('fail', (test) => {
       this.#failures.push({ file: test.file ?? 'unknown', title: test.fullTitle() });
     });
     runner.on('end', () => {
