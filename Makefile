@@ -58,9 +58,9 @@ mutations: .stamps/generate
 races: build
 	RACES=$(or $(RACES),10000) npx mocha --no-timeout test/ca/crash/replicas.test.ts
 
-# Every point of every deed, on both stores.
+# Every point of every deed, on both stores. POINTS=once: each point once.
 crash: build
-	CRASH_POINTS=all npx mocha --no-timeout test/ca/crash/crash-points.test.ts
+	CRASH_POINTS=$(or $(POINTS),all) npx mocha --no-timeout test/ca/crash/crash-points.test.ts
 
 cover: build
 	npm run --silent cover

@@ -4,7 +4,7 @@
 set -eu
 
 packages='
-  postgresql softhsm2 redis-server mosquitto mariadb-server-core mariadb-client-core
+  postgresql softhsm2 iproute2 tcpdump redis-server mosquitto mariadb-server-core mariadb-client-core
   openssl gnutls-bin libnss3-tools botan curl nmap testssl.sh chromium
   lighttpd lighttpd-mod-openssl lighttpd-mod-gnutls lighttpd-mod-nss lighttpd-mod-mbedtls lighttpd-mod-wolfssl
 '
