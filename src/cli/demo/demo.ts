@@ -4,6 +4,9 @@ import { join } from 'node:path';
 import { describeFailure } from '../failure.ts';
 import { print, printError, styled } from '../terminal.ts';
 import { enrolFleet, revokeHost } from './fleet.ts';
+import { activateFleet } from './managed/activate-fleet.ts';
+import { type DemoNetwork, openNetwork } from './managed/network.ts';
+import { killAllSidecars, manage, revokeAgent, rotateRoot } from './managed/steps.ts';
 import { searchObstacle } from './memory-search.ts';
 import { ProcessGroup } from './processes.ts';
 import { castRoles, type Stage, startApplications, startSidecars } from './stage.ts';
@@ -99,10 +102,34 @@ async function perform(stage: Stage, options: DemoOptions): Promise<void> {
   await story.step('Both sidecars are killed in the middle of a transfer', () =>
     killSidecars(stage),
   );
+  const network = await openNetwork();
+  try {
+    await performFleet(stage, network);
+  } finally {
+    await network.close();
+  }
+}
+
+async function performFleet(stage: Stage, network: DemoNetwork): Promise<void> {
+  const { story } = stage;
   const fleet = await story.step('An authority, and two hosts that enrol with it', () =>
-    enrolFleet(stage),
+    enrolFleet(stage, network.meetingPoint),
   );
   await story.step('One of them is revoked while they talk', () => revokeHost(stage, fleet));
+  const managed = await story.step(
+    'A manager, and three agents that it reaches in three ways',
+    () => activateFleet(stage, fleet, network),
+  );
+  await story.step('The manager asks, has things done, and configures', () =>
+    manage(stage, managed),
+  );
+  await story.step('The root of all trust is replaced below them', () =>
+    rotateRoot(stage, fleet, managed),
+  );
+  await story.step('All of their sidecars are killed, and come back', () =>
+    killAllSidecars(stage, managed),
+  );
+  await story.step('One agent is revoked', () => revokeAgent(stage, fleet, managed));
 }
 
 function abortOf(signal: AbortSignal): Promise<never> {

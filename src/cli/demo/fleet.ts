@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 import { AdministrationServiceService as Administration } from '../../gen/sidekey/v1/administration.ts';
 import { withAuthority } from '../authority/client.ts';
 import { parseId } from '../authority/identifiers.ts';
-import { type DemoProcess, type ProcessGroup, waitForEnd, waitForOutput } from './processes.ts';
+import { type DemoProcess, type ProcessGroup, waitForOutput } from './processes.ts';
 import type { Stage } from './stage.ts';
 import { check } from './story.ts';
 
@@ -18,19 +18,26 @@ export interface Fleet {
   readonly client: DemoProcess;
 }
 
-/** An authority, two bundles, two hosts: by the commands a person would type. */
-export async function enrolFleet({ story, processes, rootFile }: Stage): Promise<Fleet> {
+/**
+ * An authority, two bundles, two hosts: by the commands a person would type.
+ *
+ * @param meetingPoint - address at which all hosts reach the authority
+ */
+export async function enrolFleet(
+  { story, processes, rootFile }: Stage,
+  meetingPoint: string,
+): Promise<Fleet> {
   const directory = join(dirname(rootFile), 'fleet');
   await mkdir(directory, { mode: 0o700 });
   const config = join(directory, 'authority.yaml');
-  const listen = `127.0.0.1:${String(await freePort())}`;
+  const listen = `${meetingPoint}:${String(await freePort(meetingPoint))}`;
   await writeFile(config, `authority: { trustDomain: demo.test, listen: "${listen}" }\n`);
-  await run(processes, 'authority init', ['authority', 'init', '--config', config]);
+  await processes.runSidekey('authority init', ['authority', 'init', '--config', config]);
   const authority = processes.startSidekey('authority', ['sidecar', '--config', config]);
   await waitForOutput(authority, /authority started/u);
   const administration = join(directory, 'authority.sock');
   const bundles = join(directory, 'bundles');
-  await run(processes, 'token create', [
+  await processes.runSidekey('token create', [
     ...['token', 'create', '--authority', `unix:${administration}`, '--role', 'service'],
     ...['--count', '2', '--name', 'host', '--out', bundles],
   ]);
@@ -101,27 +108,15 @@ async function enrolHost(
   );
   const sidecar = processes.startSidekey(`sidecar of ${name}`, ['sidecar', '--config', config]);
   await waitForOutput(sidecar, /sidecar started/u);
-  const output = await run(processes, 'enroll', [
+  const output = await processes.runSidekey('enroll', [
     ...['enroll', '--bundle', bundle, '--sidecar', `unix:${join(directory, `${name}.sock`)}`],
   ]);
   return /enrolled as ([^,\s]+)/u.exec(output)?.[1] ?? '';
 }
 
-/** Runs one command to its end and answers what it printed. */
-async function run(
-  processes: ProcessGroup,
-  name: string,
-  args: readonly string[],
-): Promise<string> {
-  const command = processes.startSidekey(name, args);
-  const code = await waitForEnd(command);
-  check(code === 0, `sidekey ${name} ended with ${String(code)}: ${command.lastOutput()}`);
-  return command.output();
-}
-
 /** One that was free a moment ago: hosts have to be told a port before anybody listens on it. */
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
+export async function freePort(host: string): Promise<number> {
+  const server = createServer().listen(0, host);
   await once(server, 'listening');
   const address = server.address();
   server.close();

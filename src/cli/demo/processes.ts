@@ -19,9 +19,30 @@ export class ProcessGroup {
   readonly #processes = new Set<DemoProcess>();
   #closed = false;
 
-  /** Starts `sidekey` itself with other arguments. */
-  startSidekey(name: string, args: readonly string[]): DemoProcess {
-    return this.startModule(name, '../main', args);
+  /** Starts `sidekey` itself with other arguments; `within`: as arguments of this command. */
+  startSidekey(name: string, args: readonly string[], within: readonly string[] = []): DemoProcess {
+    const [program = '', ...rest] = [
+      ...within,
+      process.execPath,
+      ...process.execArgv,
+      modulePath('../main'),
+      ...args,
+    ];
+    return this.start(name, program, rest);
+  }
+
+  /**
+   * Runs `sidekey` to its end and answers what it printed.
+   *
+   * @throws StepFailedError if it does not succeed
+   */
+  async runSidekey(name: string, args: readonly string[]): Promise<string> {
+    const command = this.startSidekey(name, args);
+    const code = await waitForEnd(command);
+    if (code === 0) return command.output();
+    throw new StepFailedError(
+      `sidekey ${name} ended with ${String(code)}: ${command.lastOutput()}`,
+    );
   }
 
   /** Starts one of the demo's modules. */
