@@ -6,6 +6,7 @@ import { Fleet } from '../../../src/apps/manager/fleet/fleet.ts';
 import { ManagerStore } from '../../../src/apps/manager/store/manager-store.ts';
 import { BeatLog } from '../../../src/apps/manager/sweep/beat-log.ts';
 import { type PostgresServer, startPostgres } from '../../support/postgres.ts';
+import { skip } from '../../support/skip.ts';
 import { memoryLog } from '../../sidecar/fixture.ts';
 
 for (const kind of ['sqlite', 'postgres'] as const) {
@@ -20,7 +21,7 @@ for (const kind of ['sqlite', 'postgres'] as const) {
     before(async function () {
       if (kind === 'sqlite') return;
       const started = await startPostgres();
-      if ('unavailable' in started) return this.skip();
+      if ('unavailable' in started) return skip(this, started.unavailable);
       server = started;
     });
     after(() => server?.stop());
