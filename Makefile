@@ -18,7 +18,7 @@ bench: build
 
 # One manager and many simulated agents. ARGS: how many.
 bench-fleet: build
-	node --import ./test/support/tsx.mjs bench/fleet/main.ts $(ARGS)
+	node --import ./test/support/typescript.mjs bench/fleet/main.ts $(ARGS)
 
 bench-authority: build
 	node --import ./test/support/typescript.mjs bench/authority/main.ts $(ARGS)
