@@ -31,6 +31,7 @@ export type {
   UnwrappedKey,
   WrappedKey,
 } from './message-calls.ts';
+export type { RevokedPeer } from './live-peers.ts';
 export type { PublicKeyHash } from './public-key-hash.ts';
 export { parseSidekeyId, type SidekeyId, type SidekeyRole } from './sidekey-id.ts';
 export type {

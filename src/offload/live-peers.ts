@@ -32,6 +32,7 @@ export class LivePeers {
   readonly #bySerial = new Map<string, Set<LiveConnection>>();
   readonly #byIdentity = new Map<string, Set<LiveConnection>>();
   readonly #places = new Map<LiveConnection, Place>();
+  readonly #listeners = new Set<(peer: RevokedPeer) => void>();
 
   /** Connections kept. */
   get size(): number {
@@ -69,8 +70,17 @@ export class LivePeers {
         this.remove(connection);
         ended += 1;
       }
+      for (const listener of this.#listeners) listener(peer);
     }
     return ended;
+  }
+
+  /** Has a function called for every peer that is revoked, connected or not; answers how to end that. */
+  onRevoked(listener: (peer: RevokedPeer) => void): () => void {
+    this.#listeners.add(listener);
+    return () => {
+      this.#listeners.delete(listener);
+    };
   }
 
   /** In a list of their own, as ending one takes it out of the index. */

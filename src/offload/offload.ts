@@ -49,7 +49,7 @@ import {
 import { createHttpServer, type HttpServerOptions } from './adapters/http-server.ts';
 import { OffloadHttpsAgent, type HttpsAgentOptions } from './adapters/https-agent.ts';
 import type { IdentityList } from './identity-status.ts';
-import { LivePeers } from './live-peers.ts';
+import { LivePeers, type RevokedPeer } from './live-peers.ts';
 import type { OffloadSocket } from './offload-socket.ts';
 import { RevocationWatch } from './revocation-watch.ts';
 import { OffloadServer, type ServerOptions } from './server.ts';
@@ -80,12 +80,14 @@ export class Offload {
   readonly #channel: GrpcChannel;
   readonly #handshaker: SidecarHandshaker;
   readonly #revocations: RevocationWatch;
+  readonly #livePeers: LivePeers;
 
   /** Use {@link createOffload}. */
   constructor(settings: OffloadSettings) {
     this.#settings = settings;
     this.#channel = new GrpcChannel(settings.address);
     const livePeers = new LivePeers();
+    this.#livePeers = livePeers;
     this.#handshaker = new SidecarHandshaker(this.#channel, settings.token, settings, livePeers);
     this.#revocations = new RevocationWatch(this.#channel, settings.token, livePeers);
     this.workload = new Workload(this.#channel, settings.token);
@@ -199,6 +201,16 @@ export class Offload {
       if (performance.now() + pauseMs > deadline) throw problem;
       await delay(pauseMs, undefined, signal === undefined ? {} : { signal });
     }
+  }
+
+  /**
+   * Has a function called for every peer of which the sidecar says that it is revoked, after the connections with it
+   * were ended: once more for all of them whenever the sidecar begins anew. Heard of as long as there are connections.
+   *
+   * @returns ends it
+   */
+  onPeerRevoked(listener: (peer: RevokedPeer) => void): () => void {
+    return this.#livePeers.onRevoked(listener);
   }
 
   /** Handshakes that run now, and that wait for their turn. */

@@ -33,6 +33,16 @@ describe('LivePeers', () => {
   const bySerial = { serial, issuer: nothing, spiffeId: '', reason: 'keyCompromise' };
   const byName = { ...bySerial, serial: nothing, spiffeId: 'spiffe://test/service/a' };
 
+  it('tells of revoked peers, connected or not, as long as it is asked to', () => {
+    const peers = new LivePeers();
+    const heard: string[] = [];
+    const stop = peers.onRevoked(({ reason }) => heard.push(reason));
+    peers.revoke([byName]);
+    stop();
+    peers.revoke([byName]);
+    expect(heard).to.eql(['keyCompromise']);
+  });
+
   for (const [name, peer, ended] of [
     ['its serial number', bySerial, 1],
     ['its SPIFFE ID', byName, 1],

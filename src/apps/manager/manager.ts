@@ -1,7 +1,12 @@
 import { mkdirSync, readFileSync } from 'node:fs';
 import { Registry } from 'prom-client';
 import type { Logger } from 'pino';
-import { createOffload, type Offload, type SidekeyId } from '../../offload/index.ts';
+import {
+  createOffload,
+  type Offload,
+  parseSidekeyId,
+  type SidekeyId,
+} from '../../offload/index.ts';
 import { formatAddress } from '../../rpc/address.ts';
 import { startAdmin } from '../../sidecar/admin.ts';
 import type { ManagerStatus } from '../fleet/admin-api/messages.ts';
@@ -388,6 +393,13 @@ export class Manager implements ManagerParts {
         dialler.consider(record, reconnect.firstMs);
       },
     });
+    // Also of agents whose connection ended first, from their own end.
+    const stopHearing = this.#offload.onPeerRevoked(({ spiffeId, reason }) => {
+      const id = parseSidekeyId(spiffeId);
+      const record = id?.role === 'agent' ? fleet.byId(id.uuid) : undefined;
+      if (record?.row.spiffe_id !== spiffeId) return;
+      void arrivals.revoked(record, `its certificate was revoked: ${reason}`);
+    });
     const dialler = new Dialler({
       ...dialling,
       ...reconnect,
@@ -446,6 +458,7 @@ export class Manager implements ManagerParts {
       activation: activations,
       https,
       close: async () => {
+        stopHearing();
         dialler.close();
         await acceptor?.close();
         await https?.close();

@@ -90,7 +90,7 @@ export async function killAllSidecars(
   const hosts = [fleet.manager, ...fleet.agents];
   const manager = fleet.applications.get('manager');
   const began = new Date();
-  const ended = (): number => manager?.output().split('agent disconnected').length ?? 0;
+  const ended = (): number => manager?.output().split(disconnected).length ?? 0;
   const before = ended();
   const load = new AbortController();
   let operations = 0;
@@ -133,10 +133,12 @@ export async function revokeAgent(
   const id = await idOf(host);
   const manager = fleet.applications.get('manager');
   const gone = new Promise<void>((resolve) => {
-    const look = (): void => {
-      if ((manager?.output() ?? '').includes('agent revoked')) resolve();
-    };
-    manager?.child.stdout?.on('data', look);
+    let said = '';
+    manager?.child.stdout?.on('data', (text: string) => {
+      said += text;
+      if (said.split('\n').some((line) => line.includes(id) && line.includes(disconnected)))
+        resolve();
+    });
   });
   const began = performance.now();
   await withAuthority({ kind: 'unix', path: administration }, (authority) =>
@@ -254,5 +256,7 @@ async function timeout(complaint: () => string): Promise<never> {
 }
 
 const secret = 'a-secret-of-this-tour';
+/** As the manager's log says it. */
+const disconnected = 'agent disconnected';
 const jobMs = 20_000;
 const rotationMs = 60_000;
