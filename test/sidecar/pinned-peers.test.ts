@@ -468,7 +468,9 @@ describe('peers a caller chooses', () => {
         const [atServer] = await refused;
         listener.close();
         for (const error of [atClient, atServer]) {
-          expect(error).to.have.property('message').that.matches(/application.protocol/);
+          expect(error)
+            .to.have.property('message')
+            .that.matches(/application.protocol/);
         }
       });
     }

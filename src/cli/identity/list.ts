@@ -7,7 +7,7 @@ import { formatTable, type OutputFormat, print, printable, printList } from '../
 export async function listIdentities(sidecar: OffloadOptions, format: OutputFormat): Promise<void> {
   const identities = await fetchIdentities(sidecar);
   printList(format, identities.map(toJson), [
-    ['NAME', 'DEFAULT', 'READY', 'KEY', 'UNTIL', 'SPIFFE ID', 'DNS NAMES'],
+    ['NAME', 'DEFAULT', 'READY', 'KEY', 'UNTIL', 'SPIFFE ID', 'DNS NAMES', 'PUBLIC KEY'],
     ...identities.map((identity) => [
       identity.name,
       identity.isDefault ? 'yes' : 'no',
@@ -16,6 +16,7 @@ export async function listIdentities(sidecar: OffloadOptions, format: OutputForm
       identity.notAfter?.toISOString() ?? '',
       printable(identity.spiffeId ?? ''),
       printable(identity.dnsNames.join(', ')),
+      identity.publicKeyHash ?? '',
     ]),
   ]);
 }
@@ -48,6 +49,15 @@ export async function showIdentity(
     ['DNS names', identity.dnsNames.join(', ') || 'none'],
     ['valid from', identity.notBefore?.toISOString() ?? 'unknown'],
     ['valid until', identity.notAfter?.toISOString() ?? 'unknown'],
+    ['public key', identity.publicKeyHash ?? 'none'],
+    ...(identity.bootstrap === undefined
+      ? []
+      : [
+          [
+            'until',
+            `${identity.bootstrap.until} enrols${identity.bootstrap.closed ? ', which it has' : ''}`,
+          ],
+        ]),
     ['SHA-256', Buffer.from(identity.fingerprint).toString('hex')],
     ...identity.certificates.map((der, depth) => {
       const { subject, issuer } = reportCertificate(parseCertificate(der));
@@ -77,6 +87,8 @@ function toJson(identity: IdentityStatus): Readonly<Record<string, unknown>> {
     keyType: identity.keyType,
     ...(identity.spiffeId === undefined ? {} : { spiffeId: identity.spiffeId }),
     dnsNames: identity.dnsNames,
+    ...(identity.publicKeyHash === undefined ? {} : { publicKeyHash: identity.publicKeyHash }),
+    ...(identity.bootstrap === undefined ? {} : { bootstrap: identity.bootstrap }),
     fingerprint256: Buffer.from(identity.fingerprint).toString('hex'),
     ...(identity.notBefore === undefined ? {} : { notBefore: identity.notBefore.toISOString() }),
     ...(identity.notAfter === undefined ? {} : { notAfter: identity.notAfter.toISOString() }),
