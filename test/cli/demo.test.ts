@@ -8,7 +8,7 @@ async function leftovers(): Promise<readonly string[]> {
 }
 
 describe('sidekey demo', function () {
-  this.timeout(60_000);
+  this.timeout(240_000);
 
   before(function () {
     needsBuild(this);
@@ -20,7 +20,7 @@ describe('sidekey demo', function () {
     const { code, out, err } = await demo.finished;
     expect(code, `${out}${err}`).to.equal(0);
     const results = [...out.matchAll(/^(\d+) +.* (ok|FAILED|skipped)$/gm)].map((row) => row[2]);
-    expect(results).to.have.length(11);
+    expect(results).to.have.length(16);
     expect(results).not.to.include('FAILED');
     expect(out).to.match(/its connection +closed \d+ ms after the authority was asked/);
     expect(await leftovers()).not.to.include(directory.split('/').at(-1));
