@@ -44,7 +44,7 @@ export class SimulatedAgent {
   }
 
   async answer(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): Promise<void> {
-    const path = (headers[':path']) ?? '';
+    const path = headers[':path'] ?? '';
     const request = await buffer(stream);
     const body = headers['content-encoding'] === 'gzip' ? gunzipSync(request) : request;
     const [bare = ''] = path.split('?', 1);
