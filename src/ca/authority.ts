@@ -9,6 +9,7 @@ import { type Distribution, parseCertificate } from '../pki/index.ts';
 import type { TokenMint } from './administration/index.ts';
 import { Admission, type AdmissionLimits, defaultAdmissionLimits } from './admission/admission.ts';
 import { type LiveAuthority, loadAuthority } from './live-authority.ts';
+import { HeldAnswers } from './admission/held-answers.ts';
 import type { Generation } from './generations/generation.ts';
 import { distributionAt } from './http/urls.ts';
 import { confirmOperation } from './issue/confirm-operation.ts';
@@ -182,6 +183,10 @@ export async function openAuthority(options: AuthorityOptions): Promise<Authorit
       originOf,
       trustBundle: cachedBundle(trust),
       now,
+      held: new HeldAnswers(timers),
+      cut: (call) => {
+        connections.cut(call);
+      },
       followTrust: trust.followTrust,
     }),
     enrolmentAnchors: () =>

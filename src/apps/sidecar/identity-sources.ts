@@ -1,4 +1,5 @@
 import type { Logger } from 'pino';
+import { crashPoint } from '../../ca/crash-points.ts';
 import { randomBytes } from '../../crypto/random.ts';
 import type { ListenerReport } from '../../gen/sidekey/v1/certificate_authority.ts';
 import {
@@ -101,7 +102,7 @@ async function openBootstrap(
   { name, directory }: BootstrapIdentityConfig,
   { now, log }: IdentitySourcesOptions,
 ): Promise<BootstrapIdentity> {
-  return await BootstrapIdentity.open({ name, directory, now, log });
+  return await BootstrapIdentity.open({ name, directory, now, log, reached: crashPoint });
 }
 
 interface EnrolledSurroundings extends IdentitySourcesOptions {
@@ -125,5 +126,6 @@ async function openEnrolled(
     tlsKeyType: keyType,
     decryptionKeyType,
     latch: options.latch,
+    reached: crashPoint,
   });
 }

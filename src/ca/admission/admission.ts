@@ -16,6 +16,9 @@ export const defaultAdmissionLimits: AdmissionLimits = {
 /** What goes first when there is too much. */
 export type AdmissionClass = 'renew' | 'enroll';
 
+/** Refused for what came from there before: nothing is known against this request itself. */
+export class SourceExhausted extends ServiceError {}
+
 /** Leave to work on a request; ended once. */
 export interface Admitted {
   /** `good`: it was in order, and costs its source nothing. */
@@ -42,8 +45,10 @@ export class Admission {
 
   /** Throws `ServiceError` (`RESOURCE_EXHAUSTED`) with a time to come again. */
   admit(kind: AdmissionClass, source: string): Admitted {
-    if (!this.#sources.take(source))
-      throw this.#busy('too many requests failed that came from there');
+    if (!this.#sources.take(source)) {
+      const message = 'too many requests failed that came from there';
+      throw this.#busy(message, SourceExhausted);
+    }
     const { inFlight } = this.#limits;
     const isFull =
       this.inFlight >= inFlight ||
@@ -71,8 +76,8 @@ export class Admission {
     return this.#slots.take();
   }
 
-  #busy(message: string): ServiceError {
-    return new ServiceError('RESOURCE_EXHAUSTED', 'busy', message, {
+  #busy(message: string, kind: typeof ServiceError = ServiceError): ServiceError {
+    return new kind('RESOURCE_EXHAUSTED', 'busy', message, {
       retryAfterMs: this.#slots.take(),
     });
   }

@@ -91,6 +91,30 @@ export async function writeRecoveredAgents(
   await writeRenewedAgents(transaction, made);
 }
 
+/** Keeps what hosts said of themselves; of those that said nothing stays what is known. */
+export async function writeReports(
+  { queries }: Transaction,
+  made: readonly Made[],
+  /** By hex of the request. */
+  reports: ReadonlyMap<string, string | undefined>,
+): Promise<void> {
+  const told = made.flatMap(({ grant }) => {
+    const report = reports.get(toHex(grant.request));
+    return report === undefined ? [] : [{ agent: grant.agentId, report }];
+  });
+  if (told.length === 0) return;
+  const cases = told.map(({ agent, report }) => sql`when ${agent} then cast(${report} as text)`);
+  await queries
+    .updateTable('agent')
+    .set({ report: sql<string>`case id ${sql.join(cases, sql` `)} end` })
+    .where(
+      'id',
+      'in',
+      told.map(({ agent }) => agent),
+    )
+    .execute();
+}
+
 /** Gives agents their new generation: one statement for all that go by the same policy. */
 export async function writeRenewedAgents(
   { queries, now }: Transaction,

@@ -1,3 +1,4 @@
+import { sql } from 'kysely';
 import { toHex } from '../../bytes/bytes.ts';
 import type { Caller } from '../context.ts';
 import type { Transaction } from '../store/transaction.ts';
@@ -58,22 +59,7 @@ export async function confirmCertificates(
         .where('serial', 'in', serials)
         .execute(),
     ),
-    ...seen.map(({ agent, serial }) =>
-      queries
-        .updateTable('agent')
-        .set((row) => ({
-          current_serial: serial,
-          pending_serial: row
-            .case()
-            .when('pending_serial', '=', serial)
-            .then(null)
-            .else(row.ref('pending_serial'))
-            .end(),
-          last_seen_at: now,
-        }))
-        .where('id', '=', agent)
-        .execute(),
-    ),
+    noteInUse(transaction, seen),
   ]);
   for (const { serial, generation, caller, request } of seen) {
     transaction.audit({
@@ -85,6 +71,32 @@ export async function confirmCertificates(
       ...(request === undefined ? {} : { request: toHex(request) }),
     });
   }
+}
+
+/** What is in use is no longer pending: one statement for all agents. */
+async function noteInUse(
+  { queries, now }: Transaction,
+  seen: readonly SeenGeneration[],
+): Promise<void> {
+  // PostgreSQL cannot tell the type of a value that only a CASE answers with.
+  const serials = sql.join(
+    seen.map(({ agent, serial }) => sql`when ${agent} then cast(${serial} as blob)`),
+    sql` `,
+  );
+  const serial = sql<Uint8Array>`case id ${serials} end`;
+  await queries
+    .updateTable('agent')
+    .set({
+      current_serial: serial,
+      pending_serial: sql`case when pending_serial = ${serial} then null else pending_serial end`,
+      last_seen_at: now,
+    })
+    .where(
+      'id',
+      'in',
+      seen.map(({ agent }) => agent),
+    )
+    .execute();
 }
 
 function when<T>(

@@ -14,6 +14,7 @@ import {
   recoveredAgents,
   writeNewAgents,
   writeRecoveredAgents,
+  writeReports,
 } from './agent-rows.ts';
 import { auditGrant, type Made, makeGrants, writeGrants } from './grant.ts';
 import { newAgentId, uuidText } from './ids.ts';
@@ -75,6 +76,7 @@ async function enroll(
       reports,
     ),
     writeRecoveredAgents(transaction, made.filter(isRecovered)),
+    writeReports(transaction, made.filter(isRecovered), reports),
     writeGrants(transaction, made),
   ]);
   crashPoint('enroll.after_insert');

@@ -11,7 +11,7 @@ import { parseStoredProperties } from '../tokens/properties.ts';
 import type { ReceivedToken } from '../tokens/token.ts';
 import type { Operation, Outcome } from '../write/operation.ts';
 import { isActive, mayAsk } from './agent-rules.ts';
-import { lockAgents, type LockedAgent, writeRenewedAgents } from './agent-rows.ts';
+import { lockAgents, type LockedAgent, writeRenewedAgents, writeReports } from './agent-rows.ts';
 import { confirmCertificates, type SeenGeneration } from './confirm-certificates.ts';
 import { auditGrant, type Made, makeGrants, writeGrants } from './grant.ts';
 import type { Issued } from './issued.ts';
@@ -75,7 +75,12 @@ async function renew(
   crashPoint('renew.after_claim');
   const made = await makeGrants(context, transaction.now, grantsOf(verdicts));
   crashPoint('renew.after_sign');
-  await Promise.all([writeRenewedAgents(transaction, made), writeGrants(transaction, made)]);
+  const reports = new Map(items.map(({ request, report }) => [toHex(request), report]));
+  await Promise.all([
+    writeRenewedAgents(transaction, made),
+    writeReports(transaction, made, reports),
+    writeGrants(transaction, made),
+  ]);
   await confirmCertificates(transaction, seenIn(items, made, facts));
   crashPoint('renew.after_insert');
   const replays = await replay(context, transaction, redemptionsOf(verdicts));

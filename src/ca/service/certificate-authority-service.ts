@@ -11,6 +11,8 @@ import type {
   TrustBundle,
 } from '../../gen/sidekey/v1/certificate_authority.ts';
 import { ServiceError, toStatus } from '../../rpc/errors.ts';
+import { SourceExhausted } from '../admission/admission.ts';
+import type { HeldAnswers } from '../admission/held-answers.ts';
 import type { Issued } from '../issue/issued.ts';
 import type { CallOrigin, Issuance } from './issuance.ts';
 
@@ -21,6 +23,10 @@ export interface CertificateAuthorityServiceOptions {
   /** The newest version. */
   readonly trustBundle: () => TrustBundle;
   readonly now: () => Date;
+  /** Where the refusals of those whose requests keep failing wait. */
+  readonly held: HeldAnswers;
+  /** Ends the connection of a call at once. */
+  readonly cut: (call: { getPeer(): string }) => void;
   readonly followTrust: CertificateAuthorityServiceServer['followTrust'];
 }
 
@@ -44,7 +50,11 @@ export function createCertificateAuthorityService(
           callback(null, response);
         },
         (error: unknown) => {
-          callback(toStatus(asServiceError(error)));
+          const refuse = (): void => {
+            callback(toStatus(asServiceError(error)));
+          };
+          if (!(error instanceof SourceExhausted)) refuse();
+          else if (!options.held.hold(refuse)) options.cut(call);
         },
       );
     };

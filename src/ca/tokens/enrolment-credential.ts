@@ -1,7 +1,9 @@
+import { equal } from '../../bytes/bytes.ts';
 import { hash } from '../../crypto/hash.ts';
 import { generateKeyPair } from '../../crypto/key-generation.ts';
 import { keyIdentifier } from '../../pki/index.ts';
 import { exportPublicKeyInfo } from '../../pki/issue-certificate.ts';
+import { ServiceError } from '../../rpc/errors.ts';
 import { newSerial, uuidText } from '../issue/ids.ts';
 import type { IssuingContext } from '../issue/issuing-context.ts';
 import { leafValidity } from '../issue/leaf-signer.ts';
@@ -68,4 +70,14 @@ export async function makeEnrolmentCredential(
       request: batch,
     },
   };
+}
+
+/**
+ * Makes sure, within a transaction and after `keepUp`, that the CA which signed a credential still
+ * signs. Throws `ServiceError` (`UNAVAILABLE`).
+ */
+export function requireIssuer({ leaves }: IssuingContext, { row }: EnrolmentCredential): void {
+  if (equal(leaves.issuer('enrolment').id, row.issuer)) return;
+  const message = 'another CA has come to sign meanwhile';
+  throw new ServiceError('UNAVAILABLE', 'keys_changing', message, { retryAfterMs: 1000 });
 }

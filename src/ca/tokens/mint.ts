@@ -1,4 +1,4 @@
-import { equal, toHex, wipe } from '../../bytes/bytes.ts';
+import { toHex, wipe } from '../../bytes/bytes.ts';
 import { hash } from '../../crypto/hash.ts';
 import { ServiceError } from '../../rpc/errors.ts';
 import type { MintedBundles, MintOrder, TokenMint } from '../administration/mint.ts';
@@ -9,7 +9,7 @@ import { choosePolicy, matches, type NamedPolicy, readPolicies } from '../policy
 import type { NewRow } from '../store/schema.ts';
 import type { Transaction } from '../store/transaction.ts';
 import { createBundlePress } from './bundle-press.ts';
-import { makeEnrolmentCredential } from './enrolment-credential.ts';
+import { makeEnrolmentCredential, requireIssuer } from './enrolment-credential.ts';
 import { type Begun, rememberOrder, type Remembered } from './mint-order.ts';
 import { canonicalProperties } from './properties.ts';
 import { recoverAgent } from './recovery.ts';
@@ -59,10 +59,7 @@ async function* mint(
   try {
     await context.store.transact(async (transaction) => {
       await keepUp(context);
-      if (!equal(context.leaves.issuer('enrolment').id, credential.row.issuer)) {
-        const message = 'another CA has come to sign meanwhile';
-        throw new ServiceError('UNAVAILABLE', 'keys_changing', message, { retryAfterMs: 1000 });
-      }
+      requireIssuer(context, credential);
       await transaction.queries.insertInto('certificate').values(credential.row).execute();
       transaction.audit({
         actor: order.caller.name,

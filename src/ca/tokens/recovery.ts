@@ -2,12 +2,17 @@ import { toHex, wipe } from '../../bytes/bytes.ts';
 import { hash } from '../../crypto/hash.ts';
 import { ServiceError } from '../../rpc/errors.ts';
 import type { RecoveryOrder } from '../administration/mint.ts';
+import { keepUp } from '../generations/keep-up.ts';
 import { mayAsk } from '../issue/agent-rules.ts';
 import { lockAgents, type LockedAgent } from '../issue/agent-rows.ts';
 import type { IssuingContext } from '../issue/issuing-context.ts';
 import type { Transaction } from '../store/transaction.ts';
 import { createBundlePress } from './bundle-press.ts';
-import { type EnrolmentCredential, makeEnrolmentCredential } from './enrolment-credential.ts';
+import {
+  type EnrolmentCredential,
+  makeEnrolmentCredential,
+  requireIssuer,
+} from './enrolment-credential.ts';
 import { type Remembered, rememberOrder } from './mint-order.ts';
 import { parseStoredProperties } from './properties.ts';
 
@@ -23,12 +28,13 @@ export async function recoverAgent(
   context: IssuingContext,
   order: RecoveryOrder,
 ): Promise<Uint8Array> {
-  const { key, signer } = context.tokenKeys.signing();
   const batch = Uint8Array.from(context.random(16));
   const until = context.now().getTime() + order.lifetimeMs;
   const credential = await makeEnrolmentCredential(context, batch, until);
   try {
     const { agent, begun } = await context.store.transact(async (transaction) => {
+      await keepUp(context);
+      requireIssuer(context, credential);
       const row = (await lockAgents(transaction, [order.agent])).get(toHex(order.agent));
       if (row === undefined) {
         throw new ServiceError('NOT_FOUND', 'agent_unknown', 'there is no such agent');
@@ -41,14 +47,14 @@ export async function recoverAgent(
         batch,
         expiresAt: transaction.now + order.lifetimeMs,
         policy: { name: row.policy, version: row.policy_version },
-        keyId: key.id,
+        keyId: context.tokenKeys.signing().key.id,
       });
       if (!remembered.again) await insertToken(transaction, order, remembered, row);
       await insertCredential(transaction, order, credential);
       return { agent: row, begun: remembered };
     });
-    const signing = context.tokenKeys.find(begun.keyId);
-    if (signing === undefined) {
+    const key = context.tokenKeys.find(begun.keyId);
+    if (key === undefined) {
       throw new ServiceError(
         'FAILED_PRECONDITION',
         'token_ended',
@@ -64,9 +70,7 @@ export async function recoverAgent(
         expiresAt: begun.expiresAt,
       },
       credential,
-      signing === key
-        ? { key, signer }
-        : { key: signing, signer: await context.tokenKeys.signerOf(signing) },
+      { key, signer: await context.tokenKeys.signerOf(key) },
     );
     // The batch of one is the token.
     const [bundled] = await press.press([begun.batch]).finally(() => {

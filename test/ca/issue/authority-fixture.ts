@@ -1,3 +1,4 @@
+import type { HostReport } from '../../../src/gen/sidekey/v1/certificate_authority.ts';
 import { randomBytes, sign } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -174,6 +175,7 @@ export interface EnrollOptions {
   readonly source?: string;
   readonly tlsRequest?: Uint8Array;
   readonly peer?: PeerIdentity;
+  readonly report?: HostReport;
 }
 
 export async function enroll(
@@ -188,7 +190,7 @@ export async function enroll(
     token: bundle.token,
     tlsRequest: options.tlsRequest ?? csr(keys),
     decryptionRequest: options.decryption === undefined ? Buffer.alloc(0) : csr(options.decryption),
-    report: undefined,
+    report: options.report,
   });
   return hostOf(keys, issued);
 }
@@ -220,7 +222,7 @@ export async function renew(
     decryptionRequest,
     proof: prove(options.prover ?? host.keys, content),
     currentSerial: options.currentSerial ?? host.serial,
-    report: undefined,
+    report: options.report,
   });
   return hostOf(keys, issued);
 }

@@ -4,6 +4,11 @@ import type { Authority } from '../../../src/ca/index.ts';
 import { changeAgentOperation } from '../../../src/ca/agents/change-agent.ts';
 import type { AgentAction } from '../../../src/ca/agents/transitions.ts';
 import { generateKeyPair } from '../../../src/crypto/key-generation.ts';
+import type { IssuingContext } from '../../../src/ca/issue/issuing-context.ts';
+import { readHostReport } from '../../../src/ca/tls-policy/host-reports.ts';
+import { createTokenMint } from '../../../src/ca/tokens/mint.ts';
+import type { TokenKey } from '../../../src/ca/tokens/token-keys.ts';
+import { parseToken } from '../../../src/ca/tokens/token.ts';
 import { parseCertificate } from '../../../src/pki/index.ts';
 import { forEachVacantStore } from '../support/stores.ts';
 import {
@@ -234,6 +239,54 @@ describe('renewal', () => {
       expect(await reasonOf(enroll(authority, readFile(file)))).to.equal('token_spent');
       const next = await renew(authority, recovered);
       expect(next.issued.generation).to.equal(3);
+    });
+
+    it('keeps what the host says of itself, and what it said when it says nothing', async () => {
+      const report = { version: '1.2.3', hostTime: undefined, listeners: [] };
+      const next = await renew(authority, host, { report });
+      expect(readHostReport((await agent()).report)?.version).to.equal('1.2.3');
+      await renew(authority, next);
+      expect(readHostReport((await agent()).report)?.version).to.equal('1.2.3');
+    });
+
+    it('recovers with the token key in charge, though it was paused while that was replaced', async () => {
+      const { context, rotation } = authority;
+      const { tokenKeys } = context;
+      const known = { signing: tokenKeys.signing(), all: tokenKeys.all() };
+      for (const step of ['prepare', 'activate'] as const) {
+        await rotation.advance({
+          kind: 'token',
+          step,
+          caller: { name: 'owner' },
+          force: { reason: 'a test' },
+        });
+      }
+      let isCurrent = false;
+      const paused: IssuingContext['tokenKeys'] = Object.create(tokenKeys, {
+        signing: { value: () => (isCurrent ? tokenKeys.signing() : known.signing) },
+        all: { value: () => (isCurrent ? tokenKeys.all() : known.all) },
+        find: { value: (id: Uint8Array) => tokenKeys.find(id) },
+        signerOf: { value: (key: TokenKey) => tokenKeys.signerOf(key) },
+        refresh: {
+          value: async () => {
+            await tokenKeys.refresh();
+            isCurrent = true;
+          },
+        },
+      });
+      const { token } = readFile(
+        await createTokenMint({ ...context, tokenKeys: paused }).recover({
+          key: 'paused',
+          agent: host.issued.agentId,
+          lifetimeMs: 3_600_000,
+          reason: 'disk broke',
+          caller: { name: 'owner', source: 'unix' },
+        }),
+      );
+      expect(Buffer.from(parseToken(token)!.keyId)).to.deep.equal(
+        Buffer.from(tokenKeys.signing().key.id),
+      );
+      expect(tokenKeys.signing().key.id).not.to.deep.equal(known.signing.key.id);
     });
 
     it('gives the same recovery token for the same order', async () => {
