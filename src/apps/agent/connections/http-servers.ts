@@ -56,7 +56,8 @@ export class HttpServers {
         requestTimeout: times.requestMs,
         keepAliveTimeout: times.idleMs,
         connectionsCheckingInterval: times.checkMs,
-        requireHostHeader: true,
+        // Looked at where requests are, so that it is told of.
+        requireHostHeader: false,
         insecureHTTPParser: false,
       },
       (request, response) => {

@@ -68,6 +68,7 @@ export class RequestService {
     let verb: VerbName | undefined;
     try {
       if (!admitted) throw new AgentError('too_many_requests', 'too many requests at once');
+      requireHost(request);
       const route = routeOf(request.method ?? '', request.url ?? '');
       verb = route.verb;
       const body = await watch.race(this.#run(route, request, connection, watch.signal));
@@ -193,6 +194,12 @@ async function send(
 function headerText(headers: IncomingHttpHeaders, name: string): string | undefined {
   const value = headers[name];
   return typeof value === 'string' && /^[\x21-\x7e]{1,128}$/u.test(value) ? value : undefined;
+}
+
+/** RFC 9112 §3.2; whose name it is does not matter here. */
+function requireHost({ httpVersionMajor, headers }: Request): void {
+  if (httpVersionMajor !== 1 || headers.host !== undefined) return;
+  throw new AgentError('malformed_request', 'no host is given');
 }
 
 function ignore(): void {
