@@ -1,6 +1,4 @@
 import type { KeyObject } from 'node:crypto';
-import { verifyP256Once } from '../crypto/ecdsa-native.ts';
-import type { KeyKind } from '../crypto/keys.ts';
 import { isAcceptableKey } from '../crypto/signatures.ts';
 import { CertificateError } from './certificate-error.ts';
 import { DerError, type DerReader, readWhole, Tag } from './der.ts';
@@ -26,9 +24,7 @@ import {
 
 /** A request whose sender proved to hold the private key. Names in it are wishes, not facts. */
 export interface CertificateRequest {
-  /** Imported when it is first asked for: to certify it, its bytes are enough. */
   readonly publicKey: KeyObject;
-  readonly keyKind: KeyKind;
   /** DER `SubjectPublicKeyInfo`, a view of the request. */
   readonly publicKeyInfo: Uint8Array;
   /** DER name. */
@@ -118,17 +114,8 @@ function readRequest(bytes: Uint8Array): CertificateRequest {
   const publicKeyInfo = reader.element(Tag.sequence);
   const subjectAltNames = readAttributes(reader.enter(Tag.contextConstructed(0)));
   reader.end();
-  const { keyKind, publicKey } = verifiedKey(publicKeyInfo, scheme, info, signature);
-  let imported: KeyObject | undefined;
-  return {
-    get publicKey() {
-      return (imported ??= publicKey());
-    },
-    keyKind,
-    publicKeyInfo,
-    subject,
-    subjectAltNames,
-  };
+  const publicKey = verifiedKey(publicKeyInfo, scheme, info, signature);
+  return { publicKey, publicKeyInfo, subject, subjectAltNames };
 }
 
 function readAttributes(attributes: DerReader): GeneralNames {
@@ -153,15 +140,9 @@ function verifiedKey(
   scheme: number | undefined,
   info: Uint8Array,
   signature: Uint8Array,
-): { readonly keyKind: KeyKind; readonly publicKey: () => KeyObject } {
+): KeyObject {
   const keyInfo = parsePublicKeyInfo(publicKeyInfo);
   const { keyKind } = keyInfo;
-  // By far the most, and the dearest to import. What is wrong with others is found out below.
-  if (keyKind === 'ecdsa-p256' && scheme === defaultScheme(keyKind)) {
-    if (verifyP256Once(keyInfo.keyBits, info, signature)) {
-      return { keyKind, publicKey: () => importPublicKeyInfo(keyInfo) };
-    }
-  }
   const publicKey = keyKind === undefined ? undefined : importKey(keyInfo);
   if (keyKind === undefined || publicKey === undefined || !isAcceptableKey(publicKey)) {
     throw refuse('unsupported_public_key', 'the key in the request is of a kind we do not use');
@@ -173,7 +154,7 @@ function verifiedKey(
   if (!verifyIssued(publicKey, keyKind, scheme, info, signature)) {
     throw refuse('bad_request_signature', 'the request is not signed with the key in it');
   }
-  return { keyKind, publicKey: () => publicKey };
+  return publicKey;
 }
 
 function importKey(info: PublicKeyInfo): KeyObject | undefined {

@@ -1,6 +1,5 @@
 import type { KeyObject } from 'node:crypto';
 import { equalConstantTime } from '../../bytes/bytes.ts';
-import { verifyP256Once } from '../../crypto/ecdsa-native.ts';
 import { hash } from '../../crypto/hash.ts';
 import { keyKindOf } from '../../crypto/keys.ts';
 import { isAcceptableKey, signSync, verifySignature } from '../../crypto/signatures.ts';
@@ -75,21 +74,24 @@ function isSignedBy(
 /** The key of a request, which is all that is taken from it. Throws `CertificateError`. */
 function requestedKey(der: Uint8Array): RequestedKey {
   const request = parseCertificateRequest(der);
-  const { keyKind: kind, publicKeyInfo } = request;
+  const { publicKey, publicKeyInfo } = request;
+  const kind = keyKindOf(publicKey);
+  if (kind === undefined) {
+    throw new CertificateError('bad_certificate', 'unsupported_public_key', 'an unknown key');
+  }
   const isRsa = kind === 'rsa' || kind === 'rsa-pss';
   return {
     publicKeyInfo: Uint8Array.from(publicKeyInfo),
     keyHash: Uint8Array.from(hash('sha256', publicKeyInfo)),
     keyIdentifier: Uint8Array.from(keyIdentifier(publicKeyInfo)),
     kind,
-    bits: isRsa ? (request.publicKey.asymmetricKeyDetails?.modulusLength ?? 0) : 0,
+    bits: isRsa ? (publicKey.asymmetricKeyDetails?.modulusLength ?? 0) : 0,
   };
 }
 
 /** Whether a signature is by the natural scheme of a key: what `Renew` and `Confirm` ask for. */
 function verifyBy(publicKeyInfo: Uint8Array, content: Uint8Array, signature: Uint8Array): boolean {
   const info = parsePublicKeyInfo(publicKeyInfo);
-  if (info.keyKind === 'ecdsa-p256') return verifyP256Once(info.keyBits, content, signature);
   const key = importPublicKeyInfo(info);
   const kind = keyKindOf(key);
   if (kind === undefined || !isAcceptableKey(key)) return false;
