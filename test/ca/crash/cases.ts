@@ -16,6 +16,8 @@ export interface Scenario {
   readonly points: readonly string[];
   /** The last point before the commit of the deed, as others commit meanwhile. */
   readonly inside: string;
+  /** An authority does it unasked, too, and may be done before it is asked. */
+  readonly alsoByItself?: boolean;
   /** Done before, in the same process. */
   readonly before?: readonly Deed[];
   readonly deed: (template: Template) => Deed;
@@ -201,6 +203,7 @@ export const scenarios: readonly Scenario[] = [
   },
   {
     name: 'publish CRLs',
+    alsoByItself: true,
     points: ['crl.after_sign', 'crl.before_commit'],
     inside: 'crl.before_commit',
     before: [],
