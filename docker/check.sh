@@ -81,7 +81,7 @@ done <"$work/lines"
 root=$work/final
 : >"$work/log"
 ok "built: $(du -sm "$root" | cut -f1) MiB besides Node, of which dependencies $(du -sm "$root/app/node_modules" | cut -f1) MiB"
-for absent in npm typescript mocha tsx eslint; do
+for absent in npm typescript mocha eslint; do
   [ ! -e "$root/app/node_modules/$absent" ] || fail "the image holds $absent"
 done
 ok "no tools of the build in it"
