@@ -123,6 +123,9 @@ export function verifySignature(
 ): boolean {
   const algorithm = fittingAlgorithm(publicKey, code);
   if (algorithm === undefined || !isAcceptableKey(publicKey)) return false;
+  // RFC 8017 §8.1.2 step 1. OpenSSL takes one for PSS whose leading zero is left out.
+  const isRsa = algorithm.padding !== 'none';
+  if (isRsa && signature.length !== rsaModulusBytes(publicKey)) return false;
   try {
     return nodeVerify(algorithm.hash, content, keyInput(publicKey, algorithm), signature);
   } catch {

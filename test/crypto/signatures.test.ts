@@ -291,6 +291,18 @@ describe('isAcceptableKey', () => {
   });
 });
 
+describe('verifySignature', () => {
+  it('refuses one for RSA whose leading zero is left out (RFC 8017 §8.1.2 step 1)', () => {
+    const { privateKey, publicKey } = pairs.rsa;
+    // One in 256 begins with a zero.
+    let signature;
+    do signature = signSync(privateKey, 0x0804, message);
+    while (signature[0] !== 0);
+    expect(verifySignature(publicKey, 0x0804, message, signature)).to.equal(true);
+    expect(verifySignature(publicKey, 0x0804, message, signature.subarray(1))).to.equal(false);
+  });
+});
+
 describe('sign', () => {
   it('rejects when the key itself refuses', async () => {
     const { privateKey } = generateKeyPairSync('rsa-pss', {
