@@ -371,7 +371,8 @@ describe('our server with the client of node:tls (RFC 5246 §7.3)', () => {
     });
     const [error] = (await once(socket, 'error')) as [NodeJS.ErrnoException];
     server.close();
-    expect(error.code).to.equal('ERR_SSL_SSLV3_ALERT_HANDSHAKE_FAILURE');
+    // OpenSSL 3.5 calls the alert by another name than 3.0.
+    expect(error.code).to.match(/^ERR_SSL_.*ALERT_HANDSHAKE_FAILURE$/u);
     expect(server.sides[0]?.failure?.reason).to.equal('client_certificate_required');
   });
 });
