@@ -252,8 +252,8 @@ describe('TLS in the process of an authority', () => {
   describe('to stock clients', () => {
     it('is closed to those without a certificate', async () => {
       const { port, refusals } = await serve();
-      expect(await stockClient(port, { ALPNProtocols: ['h2'] })).to.equal(
-        'ERR_SSL_SSLV3_ALERT_HANDSHAKE_FAILURE',
+      expect(await stockClient(port, { ALPNProtocols: ['h2'] })).to.match(
+        /^ERR_SSL_.*ALERT_HANDSHAKE_FAILURE$/u,
       );
       expect(refusals[0]).to.include({ reason: 'client_certificate_required' });
     });
