@@ -4,42 +4,30 @@ import type {
   WatchRevocationsRequest,
   WatchRevocationsResponse,
 } from '../gen/sidekey/v1/workload.ts';
-import { ServiceError, toStatus } from '../rpc/errors.ts';
 import type { CredentialSource, RevokedCertificate } from './credential-source.ts';
-
-/** A stream of WatchRevocations. */
-export type WatchCall = ServerWritableStream<WatchRevocationsRequest, WatchRevocationsResponse>;
-
-export interface WatcherTimes {
-  readonly heartbeatMs: number;
-  /** A reader that takes nothing for so long is cut off. */
-  readonly patienceMs: number;
-}
+import { WatchCall, type WatcherTimes } from './watch-call.ts';
+import type { WatchStream } from './watch-streams.ts';
 
 /**
  * Tells one application of revoked peers: a snapshot, then what comes. However slow it reads, no more
  * than a bounded number of entries waits for it; beyond that it gets a new snapshot when it has
  * caught up. What it has not been told yet it will be, or its stream ends and it asks again.
  */
-export class RevocationStream {
-  readonly #call: WatchCall;
+export class RevocationStream implements WatchStream {
+  readonly #call: WatchCall<WatchRevocationsResponse>;
   readonly #sources: readonly CredentialSource[];
-  readonly #times: WatcherTimes;
   readonly #stops: (() => void)[] = [];
   #snapshot: Iterator<RevokedCertificate, undefined> | undefined;
   #snapshotDue = true;
   #added: RevokedCertificate[] = [];
-  #blocked: NodeJS.Timeout | undefined;
-  #closed = false;
 
   constructor(
-    call: WatchCall,
+    call: ServerWritableStream<WatchRevocationsRequest, WatchRevocationsResponse>,
     sources: readonly CredentialSource[],
-    times: WatcherTimes = defaultTimes,
+    times?: WatcherTimes,
   ) {
-    this.#call = call;
+    this.#call = new WatchCall(call, times);
     this.#sources = sources;
-    this.#times = times;
   }
 
   start(): void {
@@ -50,29 +38,28 @@ export class RevocationStream {
         }),
       );
     }
-    const heartbeat = setInterval(() => {
-      if (this.#blocked === undefined) this.#write(noNews);
-    }, this.#times.heartbeatMs).unref();
-    this.#stops.push(() => {
-      clearInterval(heartbeat);
-    });
-    this.#call.on('drain', () => {
-      clearTimeout(this.#blocked);
-      this.#blocked = undefined;
-      this.#flush();
-    });
+    this.#call.start(
+      () => {
+        this.#flush();
+      },
+      () => {
+        this.#call.write(noNews);
+      },
+    );
     this.#flush();
   }
 
-  /** Says that there will be nothing more. */
   end(): void {
-    this.close();
+    this.#stop();
     this.#call.end();
   }
 
   close(): void {
-    this.#closed = true;
-    clearTimeout(this.#blocked);
+    this.#stop();
+    this.#call.close();
+  }
+
+  #stop(): void {
     for (const stop of this.#stops.splice(0)) stop();
   }
 
@@ -87,10 +74,10 @@ export class RevocationStream {
   }
 
   #flush(): void {
-    while (!this.#closed && this.#blocked === undefined) {
+    while (!this.#call.isBlocked) {
       const message = this.#nextOfSnapshot() ?? this.#nextAdded();
       if (message === undefined) return;
-      this.#write(message);
+      this.#call.write(message);
     }
   }
 
@@ -118,15 +105,6 @@ export class RevocationStream {
     if (this.#added.length === 0) return undefined;
     const peers = this.#added.splice(0, entriesPerMessage).map(revokedPeer);
     return { ...noNews, peers };
-  }
-
-  #write(message: WatchRevocationsResponse): void {
-    if (this.#call.write(message)) return;
-    this.#blocked ??= setTimeout(() => {
-      this.close();
-      const error = new ServiceError('RESOURCE_EXHAUSTED', 'too_slow', 'the caller does not read');
-      this.#call.emit('error', toStatus(error));
-    }, this.#times.patienceMs).unref();
   }
 }
 
@@ -157,4 +135,3 @@ const noNews: WatchRevocationsResponse = {
 /** Some 16 KiB. */
 const entriesPerMessage = 500;
 const maxWaiting = 10_000;
-const defaultTimes: WatcherTimes = { heartbeatMs: 15_000, patienceMs: 60_000 };

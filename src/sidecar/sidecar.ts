@@ -37,6 +37,7 @@ import { ClientSessionCache } from './session-cache.ts';
 import { Signer } from './signer.ts';
 import { TrustStore } from './trust.ts';
 import { VersionAttempts, type VersionAttempt } from './version-attempts.ts';
+import type { WatchServices } from './watch-streams.ts';
 import { listIdentities } from './workload.ts';
 
 export interface SidecarOptions {
@@ -191,21 +192,17 @@ class RunningSidecar implements Sidecar {
         return problem === undefined ? [] : [`identity ${name}: ${problem}`];
       }),
     );
-    this.#watchers = new RevocationWatchers({
-      identities,
+    const watching: WatchServices = {
       connection: (peer) => this.#rpc.connection(peer),
       isDraining: () => this.#draining,
       onDenied: (error) => {
         this.#denied(error);
       },
-    });
+    };
+    this.#watchers = new RevocationWatchers({ ...watching, identities });
     this.#identityWatchers = new IdentityWatchers({
+      ...watching,
       ...{ identities, now, trustGeneration: this.#trustGeneration },
-      connection: (peer) => this.#rpc.connection(peer),
-      isDraining: () => this.#draining,
-      onDenied: (error) => {
-        this.#denied(error);
-      },
     });
     const noticeIdentities = () => {
       this.#identityWatchers.notice();

@@ -2,8 +2,10 @@ import { EventEmitter } from 'node:events';
 import { expect } from 'chai';
 import type { WatchRevocationsResponse } from '../../src/gen/sidekey/v1/workload.ts';
 import type { RevokedCertificate } from '../../src/sidecar/index.ts';
-import { RevocationStream, type WatchCall } from '../../src/sidecar/revocation-stream.ts';
+import { RevocationStream } from '../../src/sidecar/revocation-stream.ts';
 import { FakeSource } from './support/fake-source.ts';
+
+type Call = ConstructorParameters<typeof RevocationStream>[0];
 
 /** The call of an application that reads as fast as a test lets it. */
 class FakeCall extends EventEmitter {
@@ -50,7 +52,7 @@ describe('RevocationStream', () => {
 
   function start(sources = [source], patienceMs = 60_000): void {
     const times = { heartbeatMs: 20, patienceMs };
-    stream = new RevocationStream(call as unknown as WatchCall, sources, times);
+    stream = new RevocationStream(call as unknown as Call, sources, times);
     stream.start();
   }
 
