@@ -65,6 +65,14 @@ export async function startPostgres(
   return server;
 }
 
+/** The server of this test run, started at the first call. */
+export function sharedPostgres(): ReturnType<typeof startPostgres> {
+  shared ??= startPostgres();
+  return shared;
+}
+
+let shared: ReturnType<typeof startPostgres> | undefined;
+
 class Server implements PostgresServer {
   readonly #binaries: string;
   readonly #directory: string;

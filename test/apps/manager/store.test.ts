@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { Fleet } from '../../../src/apps/manager/fleet/fleet.ts';
 import { ManagerStore } from '../../../src/apps/manager/store/manager-store.ts';
 import { BeatLog } from '../../../src/apps/manager/sweep/beat-log.ts';
-import { type PostgresServer, startPostgres } from '../../support/postgres.ts';
+import { type PostgresServer, sharedPostgres } from '../../support/postgres.ts';
 import { skip } from '../../support/skip.ts';
 import { memoryLog } from '../../sidecar/fixture.ts';
 
@@ -20,11 +20,10 @@ for (const kind of ['sqlite', 'postgres'] as const) {
 
     before(async function () {
       if (kind === 'sqlite') return;
-      const started = await startPostgres();
+      const started = await sharedPostgres();
       if ('unavailable' in started) return skip(this, started.unavailable);
       server = started;
     });
-    after(() => server?.stop());
     beforeEach(async () => {
       directory = mkdtempSync(join(tmpdir(), 'sidekey-manager-store-'));
       url =

@@ -2,7 +2,7 @@ import { cpSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { generateKeyPair, type KeyPair } from '../../../src/crypto/key-generation.ts';
-import { sharedPostgres } from '../support/stores.ts';
+import { sharedPostgres } from '../../support/postgres.ts';
 import { type Given, enrollDeed, mint, type Minted, perform } from './deeds.ts';
 import { type Home, initialise, openReplica } from './replica.ts';
 

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { parseCertificate } from '../../../src/pki/index.ts';
-import { sharedPostgres } from '../support/stores.ts';
+import { sharedPostgres } from '../../support/postgres.ts';
 import type { Child } from './child.ts';
 import { mint } from './deeds.ts';
 import { type Homes, makeTemplate, postgresHomes, type Template } from './homes.ts';

@@ -7,7 +7,8 @@ import { openStore } from '../../../src/ca/store/open.ts';
 import { parsePostgresUrl } from '../../../src/database/postgres/url.ts';
 import { CommitUnknownError, type Store } from '../../../src/ca/store/store.ts';
 import { rejection } from '../support/rejection.ts';
-import { type OwnedPlace, postgresPlace, sharedPostgres } from '../support/stores.ts';
+import { sharedPostgres } from '../../support/postgres.ts';
+import { type OwnedPlace, postgresPlace } from '../support/stores.ts';
 import { skip } from '../../support/skip.ts';
 
 describe('PostgreSQL store', function () {

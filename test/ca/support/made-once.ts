@@ -1,7 +1,8 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { sharedPostgres, type StorePlace } from './stores.ts';
+import { sharedPostgres } from '../../support/postgres.ts';
+import type { StorePlace } from './stores.ts';
 
 /**
  * Fills a place with what `make` puts in an empty one, and answers what it answers. It is asked once

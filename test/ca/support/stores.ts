@@ -7,7 +7,7 @@ import { initialiseStore, openStore } from '../../../src/ca/store/open.ts';
 import type { StoreOptions } from '../../../src/ca/store/options.ts';
 import { replaceDatabaseFile } from '../../../src/database/sqlite/files.ts';
 import type { Store } from '../../../src/ca/store/store.ts';
-import { startPostgres } from '../../support/postgres.ts';
+import { sharedPostgres } from '../../support/postgres.ts';
 import { skip } from '../../support/skip.ts';
 
 /** A place for one store. Opened stores are closed, and the place removed, at the end of its test. */
@@ -97,14 +97,6 @@ export async function postgresPlace({ vacant = false }: PlaceOptions = {}): Prom
     },
   });
 }
-
-/** The server of this test run, started at the first call. */
-export function sharedPostgres(): ReturnType<typeof startPostgres> {
-  shared ??= startPostgres();
-  return shared;
-}
-
-let shared: ReturnType<typeof startPostgres> | undefined;
 
 /** For a single test that needs a store and does not mind which. */
 export function sqlitePlace(): OwnedPlace {
