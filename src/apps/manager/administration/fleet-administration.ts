@@ -62,13 +62,13 @@ export function createAdministration(parts: ManagerParts): Administration {
     activate: (id, bundle, { actor }) =>
       refusing(async () => {
         const record = find(id);
-        await parts.activate(record, bundle, actor);
+        await parts.changes.activate(record, bundle, actor);
         return detail(record);
       }),
     changeMode: (id, { mode, address }: z.output<typeof modeChange>, { actor }) =>
       refusing(async () => {
         const record = find(id);
-        await parts.changeMode(record, mode, address, actor);
+        await parts.changes.changeMode(record, mode, address, actor);
         return detail(record);
       }),
     change: (id, change, reason, order) =>
@@ -145,16 +145,16 @@ async function changeAgent(
       return;
     }
     case 'deactivate':
-      await parts.deactivate(record, actor, reason);
+      await parts.changes.deactivate(record, actor, reason);
       return;
     case 'quarantine':
-      if (record.row.state !== 'quarantined') await parts.quarantine(record, actor, reason);
+      await parts.changes.quarantine(record, actor, reason);
       return;
     case 'release':
-      await parts.release(record, actor, reason);
+      await parts.changes.release(record, actor, reason);
       return;
     case 'forget':
-      await parts.forget(record, actor, reason);
+      await parts.changes.forget(record, actor, reason);
   }
 }
 
