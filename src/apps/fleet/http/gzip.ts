@@ -1,34 +1,30 @@
-import { gunzip, gzip, type InputType, type ZlibOptions } from 'node:zlib';
+import { promisify } from 'node:util';
+import { gunzip, gunzipSync, gzip, gzipSync, type InputType, type ZlibOptions } from 'node:zlib';
 import { maxInflationRatio } from '../agent-api/limits.ts';
 import { BodyError } from './body-error.ts';
 
 /**
- * Inflates one gzip body of known size, off the main thread. Rejects with {@link BodyError} for what becomes
- * longer than `maxBytes`, or than its size allows, for what is no gzip, and for anything behind it.
+ * Inflates one gzip body of known size; what is not small, off the main thread. Rejects with {@link BodyError} for what
+ * becomes longer than `maxBytes`, or than its size allows, for what is no gzip, and for anything behind it.
  */
-export function gunzipBounded(wire: Uint8Array, maxBytes: number): Promise<Buffer> {
+export async function gunzipBounded(wire: Uint8Array, maxBytes: number): Promise<Buffer> {
   const ratioBytes = Math.max(freeBytes, wire.length * maxInflationRatio);
   const maxOutputLength = Math.min(maxBytes, ratioBytes);
-  return new Promise((resolve, reject) => {
-    gunzipWithInfo(wire, { maxOutputLength, info: true }, (error, result) => {
-      if (error !== null) {
-        reject(problemOf(error, maxOutputLength));
-        return;
-      }
-      if (result.engine.bytesWritten === wire.length) resolve(result.buffer);
-      else reject(new BodyError('malformed_request', 'body has bytes behind its gzip end'));
-    });
-  });
+  const options = { maxOutputLength, info: true } as const;
+  let inflated;
+  try {
+    inflated =
+      wire.length <= smallBytes ? gunzipHere(wire, options) : await gunzipAway(wire, options);
+  } catch (error) {
+    throw problemOf(error as NodeJS.ErrnoException, maxOutputLength);
+  }
+  if (inflated.engine.bytesWritten === wire.length) return inflated.buffer;
+  throw new BodyError('malformed_request', 'body has bytes behind its gzip end');
 }
 
-/** Off the main thread. */
-export function gzipBytes(bytes: Uint8Array): Promise<Buffer> {
-  return new Promise((resolve, reject) => {
-    gzip(bytes, (error, result) => {
-      if (error === null) resolve(result);
-      else reject(error);
-    });
-  });
+/** What is not small, off the main thread. */
+export async function gzipBytes(bytes: Uint8Array): Promise<Buffer> {
+  return bytes.length <= smallBytes ? gzipSync(bytes) : await gzipAway(bytes);
 }
 
 function problemOf(error: NodeJS.ErrnoException, maxBytes: number): Error {
@@ -42,15 +38,20 @@ function problemOf(error: NodeJS.ErrnoException, maxBytes: number): Error {
   return new BodyError('malformed_request', 'body is not valid gzip', error);
 }
 
-/** Node's types do not know the option `info`. */
-const gunzipWithInfo = gunzip as unknown as (
+/** Node's types do not know the option `info`, with which the answer says how much of the input was read. */
+type Options = ZlibOptions & { readonly info: true };
+interface Inflated {
+  readonly buffer: Buffer;
+  readonly engine: { readonly bytesWritten: number };
+}
+const gunzipHere = gunzipSync as unknown as (wire: InputType, options: Options) => Inflated;
+const gunzipAway = promisify(gunzip) as unknown as (
   wire: InputType,
-  options: ZlibOptions & { readonly info: true },
-  callback: (
-    error: NodeJS.ErrnoException | null,
-    result: { readonly buffer: Buffer; readonly engine: { readonly bytesWritten: number } },
-  ) => void,
-) => void;
+  options: Options,
+) => Promise<Inflated>;
+const gzipAway = promisify<InputType, Buffer>(gzip);
 
+/** The way to another thread and back costs more than this does, ten times for a heartbeat. */
+const smallBytes = 4096;
 /** Below this, nothing is a bomb. */
 const freeBytes = 64 * 1024;
