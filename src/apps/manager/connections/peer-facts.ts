@@ -1,3 +1,5 @@
+import { toHex } from '../../../bytes/bytes.ts';
+import { hash } from '../../../crypto/hash.ts';
 import { type OffloadSocket, parseSidekeyId } from '../../../offload/index.ts';
 import { parseCertificate } from '../../../pki/index.ts';
 
@@ -21,17 +23,15 @@ export interface PeerFacts {
  */
 export function agentFacts(socket: OffloadSocket, trustDomain: string): PeerFacts | undefined {
   const id = parseSidekeyId(socket.peerIdentity);
-  const hash = socket.peerPublicKeyHash;
-  const { raw } = socket.getPeerCertificate();
-  if (id?.role !== 'agent' || id.trustDomain !== trustDomain || hash === undefined) {
+  const [leaf] = socket.peerCertificateChain;
+  if (id?.role !== 'agent' || id.trustDomain !== trustDomain || leaf === undefined) {
     return undefined;
   }
-  if (!(raw instanceof Uint8Array)) return undefined;
-  const { notBefore, notAfter, subjectAltNames } = parseCertificate(raw);
+  const { notBefore, notAfter, subjectAltNames, publicKeyInfo } = parseCertificate(leaf);
   return {
     spiffeId: id.text,
     uuid: id.uuid,
-    keyHash: hash.slice('sha256:'.length),
+    keyHash: toHex(hash('sha256', publicKeyInfo)),
     notBefore: notBefore.getTime(),
     notAfter: notAfter.getTime(),
     dnsNames: subjectAltNames.dnsNames,
