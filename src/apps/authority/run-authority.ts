@@ -39,7 +39,6 @@ import { registerAuthorityMetrics } from './authority-metrics.ts';
 import { AuthorityPeers } from './authority-peers.ts';
 import { EnrolmentListener } from './enrolment-listener.ts';
 import { endRevoked, revocationCheck } from './live-revocations.ts';
-import { type Publication, startPublication } from './publication.ts';
 import { readReplicaId } from './replica-id.ts';
 import { openAuthorityKeys, storeOptionsOf } from './surroundings.ts';
 
@@ -96,7 +95,6 @@ class AuthorityProcess implements RunningAuthority {
   readonly #clients: AuthorityClients;
   readonly #enrolment: EnrolmentListener;
   #authority: Authority | undefined;
-  #publication: Publication | undefined;
   #acceptor: TlsAcceptor<PeerIdentity> | undefined;
   #address: ListenAddress | undefined;
   #administration: ListenAddress | undefined;
@@ -141,7 +139,7 @@ class AuthorityProcess implements RunningAuthority {
   }
 
   get http(): string | undefined {
-    return this.#publication?.address;
+    return this.#http === undefined ? undefined : formatAddress(this.#http.address);
   }
 
   async start(): Promise<void> {
@@ -172,9 +170,6 @@ class AuthorityProcess implements RunningAuthority {
       },
     });
     await this.#serveHttp(authority);
-    if (this.#config.http !== undefined) {
-      this.#publication = await startPublication(this.#config.http.address, authority);
-    }
     this.#enrolment.serve({ acceptor: this.#acceptor, rpc: this.#rpc });
     const { address, administration, http } = this;
     log.info({ address, administration, http, trustDomain }, 'authority started');
@@ -219,8 +214,6 @@ class AuthorityProcess implements RunningAuthority {
     this.#acceptor?.destroyAll();
     this.#rpc.destroy();
     await this.#stopHttp();
-    await this.#publication?.close();
-    this.#publication = undefined;
     await this.#authority?.close();
     this.#authority = undefined;
   }
@@ -278,7 +271,6 @@ class AuthorityProcess implements RunningAuthority {
       now,
       log,
     });
-    log.info({ address: formatAddress(this.#http.address) }, 'CRLs and OCSP served');
   }
 
   async #stopHttp(): Promise<void> {
