@@ -1,14 +1,14 @@
 import { ServiceError } from '../rpc/errors.ts';
 import { RateBudget } from '../rpc/rate-budget.ts';
 
-/** So many calls per second for each of those who make them. */
+/** So many calls per second for each of those who make them, and twice as many at once. */
 export class CallBudget {
   readonly #budgets = new Map<string, RateBudget>();
-  readonly #limits: { readonly burst: number; readonly perSecond: number };
+  readonly #perSecond: number;
   readonly #now: () => Date;
 
-  constructor(limits: { readonly burst: number; readonly perSecond: number }, now: () => Date) {
-    this.#limits = limits;
+  constructor(perSecond: number, now: () => Date) {
+    this.#perSecond = perSecond;
     this.#now = now;
   }
 
@@ -17,7 +17,7 @@ export class CallBudget {
     const budget = this.#budgetOf(callerId);
     if (!budget.available) {
       throw new ServiceError('RESOURCE_EXHAUSTED', 'too_many_calls', 'too many calls at once', {
-        retryAfterMs: Math.ceil(1000 / this.#limits.perSecond),
+        retryAfterMs: Math.ceil(1000 / this.#perSecond),
       });
     }
     budget.spend();
@@ -28,7 +28,10 @@ export class CallBudget {
     const known = this.#budgets.get(callerId);
     if (known !== undefined) return known;
     if (this.#budgets.size >= maxCallers) this.#budgets.clear();
-    const budget = new RateBudget(this.#limits, this.#now);
+    const budget = new RateBudget(
+      { burst: 2 * this.#perSecond, perSecond: this.#perSecond },
+      this.#now,
+    );
     this.#budgets.set(callerId, budget);
     return budget;
   }

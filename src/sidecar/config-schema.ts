@@ -156,6 +156,7 @@ const limits = z.strictObject({
   streamsPerConnection: count(65_536).default(1024),
   rsaSignatures: count(1024).default(64),
   p384PerSecond: count(10_000).default(100),
+  messagesPerSecond: count(10_000).default(200),
   clientSessions: z.int().min(0).max(1_000_000).default(4096),
 });
 

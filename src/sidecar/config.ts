@@ -106,6 +106,8 @@ export interface Limits {
   readonly rsaSignatures: number;
   /** P-384 key exchanges per second: each blocks everything else for some milliseconds. */
   readonly p384PerSecond: number;
+  /** Signers judged and keys unwrapped per second, each, for one caller; twice as many at once. */
+  readonly messagesPerSecond: number;
   /** Sessions kept for resumption by clients. */
   readonly clientSessions: number;
 }
@@ -215,6 +217,7 @@ function build(raw: RawConfig, file: string): SidecarConfig {
       streamsPerConnection: raw.limits.streamsPerConnection,
       rsaSignatures: raw.limits.rsaSignatures,
       p384PerSecond: raw.limits.p384PerSecond,
+      messagesPerSecond: raw.limits.messagesPerSecond,
       clientSessions: raw.limits.clientSessions,
     },
     admin: raw.admin === undefined ? undefined : resolved(raw.admin.address, path),

@@ -15,6 +15,8 @@ export interface MessageServices {
   readonly log: Logger;
   readonly isDraining: () => boolean;
   readonly onDenied: (error: ServiceError) => void;
+  /** Of each kind that costs something, for each caller. */
+  readonly messagesPerSecond: number;
 }
 
 /** Who calls, and the identity he calls about, which he may use. */

@@ -366,6 +366,7 @@ class RunningSidecar implements Sidecar {
         isDraining: () => this.#draining,
         signer: this.#signer,
         newUnwrapId: this.#newId,
+        messagesPerSecond: this.#config.limits.messagesPerSecond,
       }),
     });
     this.#health.addToServer(grpc);

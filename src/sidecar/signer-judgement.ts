@@ -19,7 +19,7 @@ import { messageCall, type MessageServices } from './message-call.ts';
 export function verifySigner(
   services: MessageServices,
 ): handleUnaryCall<VerifySignerRequest, VerifySignerResponse> {
-  const budget = new CallBudget(limits, services.now);
+  const budget = new CallBudget(services.messagesPerSecond, services.now);
   return messageCall(services, (request: VerifySignerRequest, { caller, identity }) => {
     const { certificates, requiredRole } = request;
     if (!/^[a-z]{1,32}$/u.test(requiredRole)) {
@@ -62,6 +62,3 @@ export function roleOf({ path }: SpiffeId): string | undefined {
 function refused(detail: string): ServiceError {
   return new ServiceError('FAILED_PRECONDITION', 'signer_refused', detail);
 }
-
-/** Of each caller. */
-const limits = { burst: 400, perSecond: 200 };

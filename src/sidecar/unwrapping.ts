@@ -22,7 +22,7 @@ export interface UnwrapServices extends MessageServices {
 export function unwrapKey(
   services: UnwrapServices,
 ): handleUnaryCall<UnwrapKeyRequest, UnwrapKeyResponse> {
-  const budget = new CallBudget(limits, services.now);
+  const budget = new CallBudget(services.messagesPerSecond, services.now);
   const answer = (request: UnwrapKeyRequest, { caller, identity }: MessageCall) => {
     budget.spend(caller.id);
     const { name } = identity;
@@ -74,6 +74,3 @@ function noKey(name: string): ServiceError {
 }
 
 const contentEncryptions: readonly string[] = ['aes-256-gcm', 'aes-256-cbc'];
-
-/** Of each caller. A host gets a configuration now and then; this leaves room for many agents on one. */
-const limits = { burst: 400, perSecond: 200 };
