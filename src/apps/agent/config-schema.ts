@@ -91,7 +91,7 @@ export const agentConfigSchema = z.strictObject(
     reconnect: z
       .strictObject({
         least: shortDuration(60_000, '1m').default(1000),
-        first: shortDuration(3_600_000, '1h').default(60_000),
+        first: shortDuration(3_600_000, '1h').default(10_000),
         most: shortDuration(86_400_000, '1d').default(300_000),
       })
       .prefault({}),
