@@ -150,6 +150,7 @@ export class Manager implements ManagerParts {
       workload: offload.workload,
       identity,
       now,
+      random,
       log,
       atOnce: limits.requestsAtOnce,
       onApplied: (record) => {
@@ -227,11 +228,8 @@ export class Manager implements ManagerParts {
   }
 
   status(): ManagerStatus {
-    const { roundTrips } = this.#sweep;
+    const { cycle, missed } = this.#sweep;
     const spiffeId = this.#identity.id?.text;
-    const p50Ms = roundTrips.percentile(0.5);
-    const p99Ms = roundTrips.percentile(0.99);
-    const { lastStartedAt, lastDurationMs } = this.#sweep.cycle;
     return {
       version: this.#options.version,
       ...(spiffeId === undefined ? {} : { spiffeId }),
@@ -240,11 +238,15 @@ export class Manager implements ManagerParts {
       states: this.fleet.counts(),
       connected: this.#connections.size,
       sweep: {
-        ...(lastStartedAt === undefined ? {} : { lastStartedAt: lastStartedAt.toISOString() }),
-        ...(lastDurationMs === undefined ? {} : { lastDurationMs }),
-        ...(p50Ms === undefined ? {} : { p50Ms }),
-        ...(p99Ms === undefined ? {} : { p99Ms }),
-        missed: this.#sweep.missed,
+        ...(cycle === undefined
+          ? {}
+          : {
+              lastStartedAt: cycle.startedAt.toISOString(),
+              lastDurationMs: cycle.durationMs,
+              p50Ms: cycle.p50Ms,
+              p99Ms: cycle.p99Ms,
+            }),
+        missed,
       },
       problems: [...this.#problems()],
     };

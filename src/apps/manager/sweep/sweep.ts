@@ -5,8 +5,7 @@ import { AgentRefusal } from '../requests/failure.ts';
 import { Schedule } from '../schedule.ts';
 import type { BeatLog } from './beat-log.ts';
 import type { EventPull } from './event-pull.ts';
-import { Cycles } from './cycles.ts';
-import { RoundTrips } from './round-trips.ts';
+import { type Cycle, Cycles } from './cycles.ts';
 
 export interface SweepOptions {
   readonly intervalMs: number;
@@ -29,7 +28,6 @@ export interface SweepOptions {
  * beginning, and stay so. An agent without a connection counts as missed without being asked.
  */
 export class Sweep {
-  readonly roundTrips = new RoundTrips();
   readonly #options: SweepOptions;
   readonly #schedule: Schedule<AgentRecord>;
   readonly #limiter: Limiter;
@@ -52,11 +50,8 @@ export class Sweep {
     return this.#missed;
   }
 
-  /** The interval before this one: when it began, and how far into it the last heartbeat was answered. */
-  get cycle(): {
-    readonly lastStartedAt: Date | undefined;
-    readonly lastDurationMs: number | undefined;
-  } {
+  /** The last sweep that is over. */
+  get cycle(): Cycle | undefined {
     return this.#cycles.last;
   }
 
@@ -112,8 +107,7 @@ export class Sweep {
       return;
     }
     const roundTripMs = performance.now() - started;
-    this.roundTrips.add(roundTripMs);
-    this.#cycles.answered(now());
+    this.#cycles.answered(now(), roundTripMs);
     // Between request and answer, the agent's clock was read about in the middle.
     const clockOffsetMs = Date.parse(heartbeat.time) - (sentAt.getTime() + roundTripMs / 2);
     record.problem = clockProblem(clockOffsetMs);
