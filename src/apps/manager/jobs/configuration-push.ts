@@ -4,7 +4,7 @@ import type { Workload } from '../../../offload/index.ts';
 import type { z } from 'zod';
 import type { configurationOrder } from '../../fleet/admin-api/messages.ts';
 import { agentConfiguration } from '../../fleet/agent-api/configuration.ts';
-import { sealConfiguration } from '../../fleet/configuration/index.ts';
+import { ConfigurationSealError, sealConfiguration } from '../../fleet/configuration/index.ts';
 import { BodyError } from '../../fleet/http/body-error.ts';
 import { describeIssues } from '../../fleet/http/json-body.ts';
 import type { AgentConnection } from '../connections/agent-connection.ts';
@@ -14,6 +14,7 @@ import { Limiter } from '../limiter.ts';
 import { AgentRefusal } from '../requests/failure.ts';
 import type { ManagerStore } from '../store/manager-store.ts';
 import { once } from './idempotency.ts';
+import { patiently } from './patiently.ts';
 import { recipientOf } from './recipient.ts';
 import { selectAgents } from './select-agents.ts';
 import { addJob, endIfDone, type TargetResult, writeTarget } from './target-store.ts';
@@ -24,6 +25,7 @@ export interface ConfigurationPushOptions {
   readonly workload: Workload;
   readonly identity: string | undefined;
   readonly now: () => Date;
+  readonly random: () => number;
   readonly log: Logger;
   readonly atOnce: number;
   /** An agent took its configuration. */
@@ -147,22 +149,22 @@ export class ConfigurationPush {
     this.#pushing.add(record);
     void this.#limiter
       .run(() => this.#push(record))
-      .finally(() => {
+      .then((pushed) => {
         this.#pushing.delete(record);
-        // Another may have been ordered meanwhile.
-        if (record.connection !== undefined) this.consider(record);
+        // Another may have been ordered meanwhile; whatever else was in the way is left to the next heartbeat.
+        if (record.row.desired_version !== pushed) this.consider(record);
       });
   }
 
-  /** Never rejects. */
-  async #push(record: AgentRecord): Promise<void> {
+  /** Never rejects. Answers the version it was about. */
+  async #push(record: AgentRecord): Promise<number> {
     const { log, onApplied } = this.#options;
     const { desired_version: version, id: agent } = record.row;
     const { connection } = record;
     try {
       if (connection === undefined) {
         await this.#report(record, version, { state: 'unreachable' });
-        return;
+        return version;
       }
       const sealed = await this.#seal(record, version, connection);
       const { configuration } = await connection.client.configure(sealed);
@@ -172,13 +174,17 @@ export class ConfigurationPush {
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error);
       const isRefusal = error instanceof AgentRefusal;
-      if (connection !== undefined) this.#refused.set(record, { version, over: connection });
+      const lasting = isRefusal ? !error.isTransient : error instanceof ConfigurationSealError;
+      if (lasting && connection !== undefined) {
+        this.#refused.set(record, { version, over: connection });
+      }
       log.warn({ agent, version }, `configuration was not taken: ${why}`);
       await this.#report(record, version, {
         state: isRefusal ? 'failed' : 'unreachable',
         output: isRefusal ? `${error.code}: ${why}` : why,
       });
     }
+    return version;
   }
 
   async #seal(
@@ -186,14 +192,16 @@ export class ConfigurationPush {
     version: number,
     { client }: AgentConnection,
   ): Promise<Uint8Array> {
-    const { store, workload, identity } = this.#options;
+    const { store, workload, identity, random } = this.#options;
     const found = await store.reads
       .selectFrom('configuration')
       .select('content')
       .where('version', '=', version)
       .executeTakeFirst();
     if (found === undefined) throw new Error('the configuration is not in the store any more');
-    const recipientCertificate = await recipientOf(record, client, workload, identity);
+    const recipientCertificate = await recipientOf(record, client, (signer) =>
+      patiently(() => workload.verifySigner({ ...signer, identity }), random),
+    );
     return await sealConfiguration({
       content: Buffer.from(found.content),
       agentId: record.row.id,

@@ -178,8 +178,7 @@ export class OperationJobs {
       return resultOf(operation);
     } catch (error) {
       if (!(error instanceof AgentRefusal)) return undefined;
-      // These pass; whatever else it says it will say again.
-      if (transient.has(error.code)) return undefined;
+      if (error.isTransient) return undefined;
       return { state: 'failed', output: `${error.code}: ${error.message}` };
     }
   }
@@ -228,5 +227,3 @@ function targetKey(job: string, agent: number, attempt: number): string {
     .map(([from, to]) => hex.slice(from, to))
     .join('-');
 }
-
-const transient = new Set(['too_many_requests', 'unavailable', 'deadline_exceeded', 'internal']);

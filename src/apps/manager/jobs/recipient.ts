@@ -1,4 +1,4 @@
-import { parseSidekeyId, type Workload } from '../../../offload/index.ts';
+import { parseSidekeyId, type SignerToVerify } from '../../../offload/index.ts';
 import type { AgentRecord } from '../fleet/agent-record.ts';
 import type { AgentClient } from '../requests/agent-client.ts';
 import { ProtocolViolation } from '../requests/failure.ts';
@@ -11,13 +11,11 @@ import { ProtocolViolation } from '../requests/failure.ts';
 export async function recipientOf(
   record: AgentRecord,
   client: AgentClient,
-  workload: Workload,
-  identity: string | undefined,
+  verifySigner: (signer: SignerToVerify) => Promise<{ readonly spiffeId: string }>,
 ): Promise<Uint8Array> {
   const answer = await client.recipient();
   const certificates = answer.certificates.map((text) => Buffer.from(text, 'base64'));
-  const { spiffeId } = await workload.verifySigner({
-    ...(identity === undefined ? {} : { identity }),
+  const { spiffeId } = await verifySigner({
     certificates,
     requiredRole: 'agent',
     recipient: true,

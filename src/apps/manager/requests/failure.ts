@@ -15,9 +15,16 @@ export class AgentRefusal extends Error {
     this.status = status;
     this.code = code;
   }
+
+  /** Whether it may say something else the next time. */
+  get isTransient(): boolean {
+    return transient.has(this.code);
+  }
 }
 
 /** There is no connection, it broke, or it took too long. What was asked may have been done. */
 export class AgentUnreachable extends Error {
   override readonly name = 'AgentUnreachable';
 }
+
+const transient = new Set(['too_many_requests', 'unavailable', 'deadline_exceeded', 'internal']);
