@@ -139,6 +139,8 @@ const functions = {
 const pkcs11Functions = Object.keys(functions) as readonly Pkcs11Function[];
 
 interface LoadedModule {
+  /** Kept, as the code goes from memory when this is collected, whatever of it is still called. */
+  readonly library: Koffi.LibraryHandle;
   readonly functions: ReadonlyMap<Pkcs11Function, NativeFunction>;
   readonly addressOf: (bytes: Uint8Array) => bigint;
   users: number;
@@ -168,7 +170,8 @@ function loadOnce(path: string): LoadedModule {
 function load(path: string): LoadedModule {
   try {
     const koffi = createRequire(import.meta.url)('koffi') as typeof Koffi;
-    const getList = koffi.load(path).func('ulong C_GetFunctionList(void *list)');
+    const library = koffi.load(path);
+    const getList = library.func('ulong C_GetFunctionList(void *list)');
     const pointer = Buffer.alloc(8);
     const code: unknown = getList(pointer);
     if (code !== ReturnValue.ok) throw new Error(`C_GetFunctionList: ${String(code)}`);
@@ -182,6 +185,7 @@ function load(path: string): LoadedModule {
       return [name, koffi.decode(address, koffi.proto('ulong', types)) as NativeFunction];
     });
     return {
+      library,
       functions: new Map(bound),
       addressOf: (bytes) => koffi.address(bytes),
       users: 0,

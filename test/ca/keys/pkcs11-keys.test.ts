@@ -1,5 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { basename } from 'node:path';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { expect } from 'chai';
 import { toHex } from '../../../src/bytes/bytes.ts';
 import { verifySignature } from '../../../src/crypto/signatures.ts';
@@ -60,6 +63,18 @@ describe('keys on a PKCS #11 token', function () {
       await expectSignatures(type, ref);
     });
   }
+
+  it('keeps the module in memory as long as it calls it', async () => {
+    const { ref } = await keys.generate('ecdsa-p256');
+    const collect = collector();
+    for (let count = 0; count < 3; count += 1) {
+      collect();
+      // What was collected is freed by and by.
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    expect(readFileSync('/proc/self/maps', 'utf8')).to.contain(basename(hsm.modulePath));
+    await expectSignatures('ecdsa-p256', ref);
+  });
 
   it('signs a batch over its sessions, in order', async () => {
     const { ref, publicKey } = await keys.generate('ecdsa-p256');
@@ -289,4 +304,10 @@ async function expectProblem(action: Promise<unknown>, message: RegExp): Promise
 
 function spki(key: { export(options: { type: 'spki'; format: 'der' }): Buffer }): string {
   return toHex(key.export({ type: 'spki', format: 'der' }));
+}
+
+/** Collects garbage, without a flag for all tests. */
+function collector(): () => void {
+  setFlagsFromString('--expose-gc');
+  return runInNewContext('gc') as () => void;
 }
