@@ -27,8 +27,8 @@ export class BuiltCommand {
 
   constructor(args: readonly string[], input?: string) {
     // A sidecar refuses variables by which tools look into processes, a coverage run's among them.
-    const { PATH = '' } = process.env;
-    this.child = spawn(process.execPath, [main, ...args], { env: { PATH } });
+    const { PATH, SOFTHSM2_CONF } = process.env;
+    this.child = spawn(process.execPath, [main, ...args], { env: { PATH, SOFTHSM2_CONF } });
     this.child.stdout.on('data', (chunk: Buffer) => (this.#out += chunk.toString()));
     this.child.stderr.on('data', (chunk: Buffer) => (this.#err += chunk.toString()));
     if (input !== undefined) this.child.stdin.end(input);
