@@ -1,24 +1,15 @@
 import { spawnSync } from 'node:child_process';
 import { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
-import {
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  readlinkSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
-import { type AddressInfo, createServer } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import type { AddressInfo } from 'node:net';
 import { type ConnectionOptions, connect, createServer as createTlsServer } from 'node:tls';
 import { expect } from 'chai';
 import { parseEnrolmentBundle } from '../../src/identity/enrolment-bundle.ts';
 import { skip } from '../support/skip.ts';
 import { createTestCa } from '../support/test-ca.ts';
-import { BuiltCommand, needsBuild, sidekey } from './built-command.ts';
+import { type BuiltCommand, needsBuild } from './built-command.ts';
+import { BuiltSystem, freePort } from './built-system.ts';
 
 /** A program of the system, and how many ports of each kind it listens on. */
 interface Program {
@@ -31,19 +22,17 @@ interface Program {
 
 describe('a host without a bundle', function () {
   this.timeout(90_000);
-  const directory = mkdtempSync(join(tmpdir(), 'sidekey-closed-'));
-  const programs: Program[] = [];
+  let system: BuiltSystem;
+  let programs: readonly Program[];
 
   before(async function () {
     needsBuild(this);
     if (process.platform !== 'linux') return skip(this, 'ports are found as Linux lists them');
-    await startSystem(directory, programs);
+    system = new BuiltSystem();
+    programs = await startSystem(system);
   });
 
-  after(async () => {
-    await Promise.all(programs.map(({ command }) => command.stop('SIGKILL')));
-    rmSync(directory, { recursive: true, force: true });
-  });
+  after(() => (system as BuiltSystem | undefined)?.close());
 
   it('finds on every port of the system that no TLS handshake completes', async () => {
     const strangers = waysToTry();
@@ -79,45 +68,36 @@ describe('a host without a bundle', function () {
 });
 
 /** An authority, a manager, an agent that is active for it and one that waits, each beside its sidecar. */
-async function startSystem(directory: string, programs: Program[]): Promise<void> {
-  const path = (name: string) => join(directory, name);
-  const write = (name: string, ...lines: string[]) => {
-    writeFileSync(path(name), `${lines.join('\n')}\n`);
-    return path(name);
-  };
-  const run = async (...args: string[]) => {
-    const { code, out, err } = await sidekey(args);
-    if (code !== 0) throw new Error(`sidekey ${args.join(' ')}: ${out}${err}`);
-  };
+async function startSystem(system: BuiltSystem): Promise<readonly Program[]> {
+  const programs: Program[] = [];
   const start = async (
     args: readonly string[],
     says: RegExp,
     ports: Pick<Program, 'secure' | 'plain'>,
   ) => {
-    const command = new BuiltCommand(args);
-    programs.push({ name: args.join(' ').replaceAll(directory, ''), command, ...ports });
-    await command.says(says);
+    const command = await system.start(args, says);
+    programs.push({ name: args.join(' ').replaceAll(system.directory, ''), command, ...ports });
   };
-  const authority = write(
+  const authority = system.write(
     'authority.yaml',
-    `authority: { trustDomain: example.org, listen: "127.0.0.1:${String(await freePort())}", http: { address: 127.0.0.1:0 } }`,
+    'authority:',
+    '  trustDomain: example.org',
+    `  listen: 127.0.0.1:${String(await freePort())}`,
+    '  http: { address: 127.0.0.1:0 }',
     'admin: { address: 127.0.0.1:0 }',
   );
-  await run('authority', 'init', '--config', authority);
+  await system.run('authority', 'init', '--config', authority);
   await start(['sidecar', '--config', authority], /authority started/u, { secure: 1, plain: 2 });
   for (const role of ['manager', 'agent']) {
-    await run(
-      ...['token', 'create', '--authority', `unix:${path('authority.sock')}`, '--role', role],
-      ...['--count', '1', '--name', role, '--out', path('bundles')],
+    await system.run(
+      ...['token', 'create', '--authority', `unix:${system.path('authority.sock')}`],
+      ...['--role', role, '--count', '1', '--name', role, '--out', system.path('bundles')],
     );
   }
-  const { roots } = parseEnrolmentBundle(readFileSync(path('bundles/agent.bundle')));
-  write('roots.pem', ...roots.map((der) => new X509Certificate(der).toString()));
-
-  const hosts = { manager: 'enrolled', active: 'enrolled', waiting: 'waiting' } as const;
-  for (const name of Object.keys(hosts)) {
-    mkdirSync(path(name), { mode: 0o700 });
-    const config = write(
+  const { roots } = parseEnrolmentBundle(readFileSync(system.path('bundles/agent.bundle')));
+  system.write('roots.pem', ...roots.map((der) => new X509Certificate(der).toString()));
+  for (const name of ['manager', 'active', 'waiting']) {
+    const config = system.write(
       `${name}/sidecar.yaml`,
       'listen: [{ address: "unix:./s.sock" }]',
       'admin: { address: 127.0.0.1:0 }',
@@ -131,29 +111,26 @@ async function startSystem(directory: string, programs: Program[]): Promise<void
     ['manager', 'manager'],
     ['active', 'agent'],
   ] as const) {
-    const sidecar = `unix:${path(`${name}/s.sock`)}`;
-    await run('enroll', '--bundle', path(`bundles/${bundle}.bundle`), '--sidecar', sidecar);
+    await system.run(
+      ...['enroll', '--bundle', system.path(`bundles/${bundle}.bundle`)],
+      ...['--sidecar', `unix:${system.path(`${name}/s.sock`)}`],
+    );
   }
-  const manager = write(
+  const manager = system.write(
     'manager/manager.yaml',
-    ...['sidecar: "unix:./s.sock"', 'identity: host', 'state: ./state', 'listen: 127.0.0.1:0'],
-    'admin: { https: 127.0.0.1:0 }',
-    'advertise: ["127.0.0.1:1"]',
+    ...['state: ./state', 'sidecar: "unix:./s.sock"', 'identity: host'],
+    ...['listen: 127.0.0.1:0', 'advertise: ["127.0.0.1:1"]', 'admin: { https: 127.0.0.1:0 }'],
   );
   await start(['manager', '--config', manager], /agents can dial/u, { secure: 2, plain: 0 });
   for (const name of ['active', 'waiting']) {
-    const agent = write(
+    const agent = system.write(
       `${name}/agent.yaml`,
-      ...[
-        'sidecar: "unix:./s.sock"',
-        'identity: host',
-        'state: ./agent-state',
-        'bootstrap: bootstrap',
-      ],
-      ...['mode: manager-initiated', 'listen: 127.0.0.1:0'],
+      ...['state: ./agent-state', 'sidecar: "unix:./s.sock"', 'identity: host'],
+      ...['bootstrap: bootstrap', 'mode: manager-initiated', 'listen: 127.0.0.1:0'],
     );
     await start(['agent', '--config', agent], /"msg":"listening"/u, { secure: 1, plain: 0 });
   }
+  return programs;
 }
 
 /** All that somebody can try who knows the names in use and has no credential. */
@@ -221,15 +198,6 @@ function portsOf(pid: number): readonly number[] {
       .filter(([, , , state, , , , , , inode = '']) => state === LISTEN && inodes.has(inode))
       .map(([, local = '']) => Number.parseInt(local.split(':').at(-1) ?? '', 16)),
   );
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }
 
 /** TCP_LISTEN of Linux. */

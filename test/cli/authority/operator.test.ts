@@ -1,74 +1,41 @@
-import { once } from 'node:events';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
+import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { run } from '../../../src/cli/program.ts';
-import { BuiltCommand, type Finished, needsBuild, sidekey } from '../built-command.ts';
-
-/** A port that was free a moment ago: an authority has to say where it is before it runs. */
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  return typeof address === 'object' && address !== null ? address.port : 0;
-}
+import { type BuiltCommand, type Finished, needsBuild, sidekey } from '../built-command.ts';
+import { BuiltSystem, freePort } from '../built-system.ts';
 
 describe('an authority by its commands alone', function () {
   this.timeout(120_000);
-  const running: BuiltCommand[] = [];
-  let directory: string;
+  let system: BuiltSystem;
+  let authority: BuiltCommand;
+  let host: BuiltCommand;
   let port: number;
 
-  const path = (name: string): string => join(directory, name);
+  const path = (name: string): string => system.path(name);
+  const done = (...argv: readonly string[]): Promise<string> => system.run(...argv);
   const owner = (): readonly string[] => ['--authority', `unix:${path('authority.sock')}`];
   const remote = (sidecar: string): readonly string[] => [
     ...['--authority', `127.0.0.1:${String(port)}`],
     ...['--sidecar', `unix:${path(`${sidecar}.sock`)}`],
   ];
-  /** Output of a command that has to succeed. */
-  const done = async (...argv: readonly string[]): Promise<string> => {
-    const { code, out, err } = await sidekey(argv);
-    expect(code, `${argv.join(' ')}: ${err}`).to.equal(0);
-    return out;
-  };
   const refused = async (...argv: readonly string[]): Promise<Finished> => {
     const finished = await sidekey(argv);
     expect(finished.code, finished.out).to.equal(1);
     return finished;
   };
-  const start = async (config: string): Promise<BuiltCommand> => {
-    const command = new BuiltCommand(['sidecar', '--config', path(config)]);
-    running.push(command);
-    await command.says(/"msg":"(?:authority|sidecar) started"/u);
-    return command;
-  };
-  const startHost = async (name: string): Promise<void> => {
-    await writeFile(
-      path(`${name}.yaml`),
-      `state: ./${name}\nlisten: [{ address: "unix:./${name}.sock" }]\n` +
-        `identities: { ${name}: { enrolled: true, default: true } }\n`,
-    );
-    await start(`${name}.yaml`);
-  };
 
   before(async function () {
     needsBuild(this);
-    directory = await mkdtemp(join(tmpdir(), 'sidekey-operator-'));
+    system = new BuiltSystem();
     port = await freePort();
-    await writeFile(
-      path('authority.yaml'),
-      `authority: { trustDomain: example.org, listen: "127.0.0.1:${String(port)}" }\n`,
+    system.write(
+      'authority.yaml',
+      `authority: { trustDomain: example.org, listen: "127.0.0.1:${String(port)}" }`,
     );
   });
 
-  after(async () => {
-    await Promise.all(running.map((command) => command.stop()));
-    await rm(directory, { recursive: true, force: true });
-  });
+  after(() => (system as BuiltSystem | undefined)?.close());
 
   it('init makes one, once, and check finds it sound', async () => {
     await writeFile(path('none.yaml'), 'listen: []\n');
@@ -99,7 +66,7 @@ describe('an authority by its commands alone', function () {
   });
 
   it('serves its owner, and checks itself while it runs', async () => {
-    await start('authority.yaml');
+    authority = await system.startSidecar(path('authority.yaml'));
     expect(await done('authority', 'status', ...owner())).to.match(/issuing +yes/u);
     expect(await done('authority', 'check', ...owner())).to.equal('everything holds\n');
     const offline = await refused('authority', 'check', '--config', path('authority.yaml'));
@@ -115,7 +82,7 @@ describe('an authority by its commands alone', function () {
       '--out',
       out,
     );
-    await startHost('ops');
+    await system.startHost('ops');
     const enroll = (bundle: string, sidecar: string): readonly string[] => [
       ...['enroll', '--bundle', bundle, '--sidecar', `unix:${path(`${sidecar}.sock`)}`],
     ];
@@ -147,7 +114,7 @@ describe('an authority by its commands alone', function () {
   });
 
   it('refuses everybody else over TLS', async () => {
-    await startHost('host');
+    host = await system.startHost('host');
     await done(
       ...['enroll', '--bundle', join(path('bundles'), 'host.bundle')],
       ...['--sidecar', `unix:${path('host.sock')}`],
@@ -159,11 +126,12 @@ describe('an authority by its commands alone', function () {
   });
 
   it('does not take a host for an authority', async () => {
-    const server = new BuiltCommand([
-      ...['serve', '--sidecar', `unix:${path('host.sock')}`, '--listen', '127.0.0.1:0'],
-    ]);
-    running.push(server);
-    const [, address = ''] = await server.says(/listening (\S+)/u);
+    const listening = /listening (\S+)/u;
+    const server = await system.start(
+      ['serve', '--sidecar', `unix:${path('host.sock')}`, '--listen', '127.0.0.1:0'],
+      listening,
+    );
+    const [, address = ''] = await server.says(listening);
     const [{ spiffeId }] = JSON.parse(
       await done('agents', 'list', ...owner(), '--role', 'agent', '--output', 'json'),
     ) as [{ spiffeId: string }];
@@ -178,10 +146,9 @@ describe('an authority by its commands alone', function () {
     const [{ spiffeId }] = JSON.parse(
       await done('agents', 'list', ...owner(), '--role', 'agent', '--output', 'json'),
     ) as [{ spiffeId: string }];
-    const host = running.find(({ child }) => child.spawnargs.includes(path('host.yaml')));
-    await host?.stop();
+    await host.stop();
     await rm(path('host'), { recursive: true });
-    await startHost('host');
+    host = await system.startHost('host');
     const out = path('recovery');
     const argv = ['agents', 'recover', spiffeId, ...owner(), '--reason', 'disk lost', '--out', out];
     const bundle = (await done(...argv)).trim();
@@ -227,8 +194,7 @@ describe('an authority by its commands alone', function () {
   it('restore goes back to a backup, under a new epoch', async () => {
     const copy = path('copy.db');
     await done('authority', 'backup', ...owner(), '--out', copy);
-    const [authority] = running.splice(0, 1);
-    await authority?.stop();
+    await authority.stop();
     const config = ['--config', path('authority.yaml')];
     expect(await done('authority', 'check', ...config)).to.equal('everything holds\n');
     const restored = JSON.parse(
@@ -238,7 +204,7 @@ describe('an authority by its commands alone', function () {
       ),
     ) as { epoch: string; previousEpoch: string };
     expect(restored.epoch).to.not.equal(restored.previousEpoch);
-    await start('authority.yaml');
+    await system.startSidecar(path('authority.yaml'));
     const status = await done('authority', 'status', ...owner());
     expect(status).to.contain(`epoch ${restored.epoch}`);
     expect(await done('audit', 'verify', ...owner())).to.match(/^\d+ entries, head /u);
