@@ -1,4 +1,4 @@
-import type { KeyObject } from 'node:crypto';
+import { createPrivateKey, type KeyObject } from 'node:crypto';
 import { generateKeyPair } from '../../src/crypto/key-generation.ts';
 import {
   type Certificate,
@@ -16,6 +16,12 @@ export interface Issued {
   readonly chain: readonly Uint8Array[];
 }
 
+/** Root key (PKCS#8) and certificate, both DER. */
+export interface AuthorityKey {
+  readonly pkcs8: Uint8Array;
+  readonly root: Uint8Array;
+}
+
 /** What makes simulated agents possible by the thousand: a root whose key the bench itself has. */
 export class FleetAuthority {
   readonly root: Certificate;
@@ -23,7 +29,17 @@ export class FleetAuthority {
   readonly #notBefore = new Date(Date.now() - 60_000);
   readonly #notAfter = new Date(Date.now() + 24 * 3_600_000);
 
-  constructor() {
+  /** The same one as elsewhere, or a new one. */
+  constructor(known?: AuthorityKey) {
+    if (known !== undefined) {
+      this.#privateKey = createPrivateKey({
+        key: Buffer.from(known.pkcs8),
+        format: 'der',
+        type: 'pkcs8',
+      });
+      this.root = parseCertificate(known.root);
+      return;
+    }
     const { publicKey, privateKey } = generateKeyPair('ecdsa-p256');
     this.#privateKey = privateKey;
     this.root = parseCertificate(
@@ -36,6 +52,12 @@ export class FleetAuthority {
         isCa: true,
       }),
     );
+  }
+
+  /** For the processes of the bench. */
+  get key(): AuthorityKey {
+    const pkcs8 = this.#privateKey.export({ format: 'der', type: 'pkcs8' });
+    return { pkcs8, root: this.root.der };
   }
 
   get rootPem(): Uint8Array {

@@ -4,10 +4,13 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { job, managerStatus } from '../../src/apps/fleet/admin-api/messages.ts';
-import { Simulator } from './simulator.ts';
+import { Simulators } from './simulators.ts';
 import { FleetStage } from './stage.ts';
 
 const heartbeatSeconds = 20;
+/** As agents have by default. */
+const returning = { leastMs: 1000, firstMs: 10_000, mostMs: 300_000 };
+const patienceMs = 600_000;
 const sizes = process.argv.slice(2).map(Number);
 
 const rows: (readonly [string, string])[][] = [];
@@ -23,91 +26,98 @@ for (const index of (rows[0] ?? []).keys()) {
 
 async function measure(count: number): Promise<(readonly [string, string])[]> {
   const row: (readonly [string, string])[] = [['agents', String(count)]];
-  const add = (label: string, value: number, unit: string): void => {
-    row.push([`${label}, ${unit}`, value.toFixed(value < 100 ? 1 : 0)]);
-    process.stderr.write(`${String(count)}: ${label} ${value.toFixed(1)} ${unit}\n`);
+  const add = (label: string, value: number, unit = ''): void => {
+    row.push([unit === '' ? label : `${label}, ${unit}`, value.toFixed(value < 10 ? 2 : 0)]);
+    process.stderr.write(`${String(count)}: ${label} ${value.toFixed(2)} ${unit}\n`);
   };
   const stage = await FleetStage.open(heartbeatSeconds);
-  const simulator = new Simulator(stage.authority, stage.port, count, {
-    leastMs: 1000,
-    firstMs: 60_000,
-    mostMs: 300_000,
-  });
+  let agents;
   try {
-    const idle = stage.memory;
-    const began = performance.now();
-    await simulator.start(64);
-    await until(stage, simulator, (now) => now.states.active >= count && now.connected >= count);
-    const activationMs = performance.now() - began;
-    add('until all are active', activationMs / 1000, 's');
-    add('activations', count / (activationMs / 1000), '1/s');
-
-    const before = beats(simulator);
-    const swept = performance.now();
-    await untilTrue(() => beats(simulator) - before >= 2 * count, simulator);
-    add('two heartbeats of each (interval 20 s)', (performance.now() - swept) / 1000, 's');
-    const { sweep } = await stage.get('/v1/manager', managerStatus);
-    add('round trip of a heartbeat, p50', sweep.p50Ms ?? NaN, 'ms');
-    add('round trip of a heartbeat, p99', sweep.p99Ms ?? NaN, 'ms');
-    add('heartbeats missed', sweep.missed, '');
-
-    const pushed = performance.now();
-    const order = await stage.ask((client) =>
-      client.call(
-        {
-          method: 'PUT',
-          path: '/v1/configuration',
-          body: { content: { labels: { round: 'one' } } },
-        },
-        job,
-      ),
-    );
-    let done = order;
-    while (done.endedAt === undefined) {
-      await delay(100);
-      done = await stage.get(`/v1/jobs/${order.id}`, job);
-    }
-    add('a configuration sealed for and applied by each', (performance.now() - pushed) / 1000, 's');
-    add('agents that did not apply it', count - done.counts.succeeded, '');
-    const full = stage.memory;
-    add('memory of the manager', full.manager, 'MiB');
-    add('memory for each agent', ((full.manager - idle.manager) * 1024) / count, 'KiB');
-    add('memory of its sidecar', full.sidecar, 'MiB');
-
-    await stage.killManager();
-    const died = performance.now();
-    await untilTrue(() => simulator.connected === 0, simulator);
-    add('start after a crash', await stage.startManager(), 'ms');
-    await until(stage, simulator, (now) => now.connected >= count);
-    add('from the crash until all are back', (performance.now() - died) / 1000, 's');
-    const after = await stage.get('/v1/manager', managerStatus);
-    add('heartbeats missed meanwhile', after.sweep.missed, '');
+    agents = await Simulators.make(stage.authority.key, stage.port, count, returning);
+    await activation(stage, agents, count, add);
+    await sweeps(stage, agents, add);
+    await fanOut(stage, count, add);
+    const { manager, sidecar } = stage.memory;
+    add('memory of the manager', manager, 'MiB');
+    add('memory of its sidecar', sidecar, 'MiB');
+    await storm(stage, agents, count, add);
     return row;
   } finally {
-    simulator.close();
+    agents?.close();
     await stage.close();
   }
 }
 
-function beats({ agents }: Simulator): number {
-  return agents.reduce((sum, { heartbeats }) => sum + heartbeats, 0);
+type Add = (label: string, value: number, unit?: string) => void;
+
+/** From nothing: they dial, are let in by policy, and are asked for their first heartbeat. */
+async function activation(stage: FleetStage, agents: Simulators, count: number, add: Add) {
+  const began = performance.now();
+  await agents.start();
+  await until(stage, agents, (now) => now.states.active >= count && now.connected >= count);
+  add('until all are active', (performance.now() - began) / 1000, 's');
+}
+
+/** The first whole one that began when all were there. */
+async function sweeps(stage: FleetStage, agents: Simulators, add: Add) {
+  const before = await look(stage);
+  const [beats, seconds] = [agents.now.heartbeats, stage.managerSeconds];
+  const began = Date.now();
+  await until(
+    stage,
+    agents,
+    ({ sweep }) => Date.parse(sweep.lastStartedAt ?? '') >= began,
+    // Asking costs the manager, too.
+    2000,
+  );
+  const cost = (stage.managerSeconds - seconds) / (agents.now.heartbeats - beats);
+  const { sweep } = await look(stage);
+  add('sweep, heartbeats every 20 s', (sweep.lastDurationMs ?? NaN) / 1000, 's');
+  add('round trip of a heartbeat, p50', sweep.p50Ms ?? NaN, 'ms');
+  add('round trip of a heartbeat, p99', sweep.p99Ms ?? NaN, 'ms');
+  add('processor of the manager for a heartbeat', cost * 1000, 'ms');
+  add('heartbeats missed', sweep.missed - before.sweep.missed);
+}
+
+/** Each agent opens one that was sealed for it, and says that it runs it. */
+async function fanOut(stage: FleetStage, count: number, add: Add) {
+  const began = performance.now();
+  const body = { content: { labels: { round: 'one' } } };
+  const order = await stage.ask((client) =>
+    client.call({ method: 'PUT', path: '/v1/configuration', body }, job),
+  );
+  let done = order;
+  while (done.endedAt === undefined) {
+    await delay(100);
+    done = await stage.get(`/v1/jobs/${order.id}`, job);
+  }
+  add('a configuration sealed for and applied by each', (performance.now() - began) / 1000, 's');
+  add('agents that did not apply it', count - done.counts.succeeded);
+}
+
+/** The manager is killed and started again; agents come back as they are made to. */
+async function storm(stage: FleetStage, agents: Simulators, count: number, add: Add) {
+  const { failures } = agents.now;
+  await stage.killManager();
+  const died = performance.now();
+  add('start after a crash', (await stage.startManager()) / 1000, 's');
+  await until(stage, agents, (now) => now.connected >= count);
+  add('from the crash until all are back', (performance.now() - died) / 1000, 's');
+  add('attempts that were turned away', agents.now.failures - failures);
+  // Whoever was not there when it was asked.
+  add('heartbeats missed meanwhile', (await look(stage)).sweep.missed);
 }
 
 async function until(
   stage: FleetStage,
-  simulator: Simulator,
+  agents: Simulators,
   reached: (now: Awaited<ReturnType<typeof look>>) => boolean,
+  everyMs = 100,
 ): Promise<void> {
-  for (let tries = 0; !reached(await look(stage)); tries += 1) {
-    if (tries > 6000) giveUp(simulator);
-    await delay(100);
-  }
-}
-
-async function untilTrue(reached: () => boolean, simulator: Simulator): Promise<void> {
-  for (let tries = 0; !reached(); tries += 1) {
-    if (tries > 12_000) giveUp(simulator);
-    await delay(50);
+  const deadline = performance.now() + patienceMs;
+  while (!reached(await look(stage))) {
+    if (performance.now() > deadline) giveUp(agents);
+    await delay(everyMs);
   }
 }
 
@@ -115,7 +125,7 @@ function look(stage: FleetStage) {
   return stage.get('/v1/manager', managerStatus);
 }
 
-function giveUp({ connected, failures, lastFailure }: Simulator): never {
+function giveUp({ now: { connected, failures, lastFailure } }: Simulators): never {
   throw new Error(
     `not reached in ten minutes: ${String(connected)} connected, ${String(failures)} failures, last ${lastFailure}`,
   );

@@ -16,13 +16,12 @@ export interface Returning {
 
 /** Agents that dial one manager and stay, in this process. */
 export class Simulator {
-  readonly agents: readonly SimulatedAgent[];
+  readonly #agents: readonly SimulatedAgent[];
   readonly #dialler: ManagerDialler;
   readonly #returning: Returning;
   readonly #bySocket = new WeakMap<object, SimulatedAgent>();
   readonly #open = new Set<OffloadSocket>();
   #arriving: SimulatedAgent | undefined;
-  #over = false;
   failures = 0;
   lastFailure = '';
   readonly #server = createServer({ settings: { enablePush: false } });
@@ -30,7 +29,7 @@ export class Simulator {
   constructor(authority: FleetAuthority, port: number, count: number, returning: Returning) {
     this.#dialler = new ManagerDialler(authority, port, offered);
     this.#returning = returning;
-    this.agents = Array.from({ length: count }, () => new SimulatedAgent(authority, randomUUID()));
+    this.#agents = Array.from({ length: count }, () => new SimulatedAgent(authority, randomUUID()));
     this.#server.on('session', (session: ServerHttp2Session) => {
       if (this.#arriving !== undefined) this.#bySocket.set(session, this.#arriving);
       session.on('error', () => undefined);
@@ -48,6 +47,11 @@ export class Simulator {
     });
   }
 
+  /** Answered so far, by all of them. */
+  get heartbeats(): number {
+    return this.#agents.reduce((sum, { heartbeats }) => sum + heartbeats, 0);
+  }
+
   /** Connections that are up now. */
   get connected(): number {
     return this.#open.size;
@@ -55,7 +59,7 @@ export class Simulator {
 
   /** All dial, a bounded number at a time, and dial again whenever they are cut off. */
   async start(atOnce: number): Promise<void> {
-    const waiting = [...this.agents];
+    const waiting = [...this.#agents];
     await Promise.all(
       Array.from({ length: Math.min(atOnce, waiting.length) }, async () => {
         for (let agent = waiting.pop(); agent !== undefined; agent = waiting.pop()) {
@@ -63,12 +67,6 @@ export class Simulator {
         }
       }),
     );
-  }
-
-  close(): void {
-    this.#over = true;
-    for (const socket of this.#open) socket.destroy();
-    this.#server.close();
   }
 
   /** Settles once it is connected for the first time. */
@@ -80,15 +78,11 @@ export class Simulator {
         this.#serve(socket, agent);
         socket.once('close', () => {
           this.#open.delete(socket);
-          if (this.#over) return;
-          void delay(backOff.nextMs()).then(() =>
-            this.#over ? undefined : this.#keepConnected(agent),
-          );
+          void delay(backOff.nextMs()).then(() => this.#keepConnected(agent));
         });
         return;
       } catch (error) {
         this.#fail(error);
-        if (this.#over) return;
         await delay(backOff.nextMs());
       }
     }

@@ -8,6 +8,7 @@ import type { z } from 'zod';
 import { type FleetClient, withManager } from '../../src/cli/fleet/client.ts';
 import { exportPkcs8Pem, encodePem } from '../../src/pki/index.ts';
 import { environment, program, unusedPort } from '../authority/stage.ts';
+import { processCost } from '../process-cost.ts';
 import { FleetAuthority, trustDomain } from './fleet-authority.ts';
 
 /** A manager and its sidecar, built, each in a process of its own; agents are let in by policy. */
@@ -56,6 +57,11 @@ export class FleetStage {
     return { manager: rssMiB(this.#manager), sidecar: rssMiB(this.#sidecar) };
   }
 
+  /** Seconds of processor the manager has had. */
+  get managerSeconds(): number {
+    return processCost(this.#manager?.pid ?? 0)?.cpuSeconds ?? NaN;
+  }
+
   async close(): Promise<void> {
     for (const child of [this.#manager, this.#sidecar]) {
       if (child !== undefined) await ended(child, 'SIGKILL');
@@ -81,7 +87,7 @@ listen: [{ address: "unix:./sidecar.sock" }]
 identities:
   manager: { certificate: ./manager.pem, privateKey: ./manager.key, default: true }
 trust: { bundle: ./roots.pem }
-limits: { callerShare: 1 }
+limits: { callerShare: 1, messagesPerSecond: 1000 }
 log: { level: info }
 `,
     );
@@ -92,7 +98,7 @@ sidecar: unix:${this.directory}/sidecar.sock
 listen: 127.0.0.1:${String(this.port)}
 activation: { automatic: [{ any: true }] }
 heartbeat: { interval: ${String(this.#heartbeatSeconds)}s }
-limits: { handshakesPerSecond: 10000, handshakesAtOnce: 128, handshakesWaiting: 20000 }
+limits: { handshakesWaiting: 16384 }
 log: { level: info }
 `,
     );
