@@ -7,6 +7,8 @@ export interface Rate {
   readonly perSecond: number;
   readonly p50Ms: number;
   readonly p99Ms: number;
+  /** CPU time of this process, which is all of the hosts, for one item. */
+  readonly clientCpuMs: number;
 }
 
 /** Does `work` for each item, `inFlight` at a time; whatever rejects ends it all. */
@@ -17,6 +19,7 @@ export async function measureRate<Item>(
 ): Promise<Rate> {
   const latencies: number[] = [];
   const queue = items.values();
+  const usage = process.cpuUsage();
   const began = performance.now();
   const one = async (): Promise<void> => {
     for (const item of queue) {
@@ -27,11 +30,13 @@ export async function measureRate<Item>(
   };
   await Promise.all(Array.from({ length: inFlight }, one));
   const seconds = (performance.now() - began) / 1000;
+  const { user, system } = process.cpuUsage(usage);
   return {
     count: items.length,
     seconds,
     perSecond: items.length / seconds,
     p50Ms: quantile(latencies, 0.5),
     p99Ms: quantile(latencies, 0.99),
+    clientCpuMs: (user + system) / 1000 / items.length,
   };
 }

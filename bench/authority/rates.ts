@@ -6,20 +6,21 @@ import { measureRate, type Rate } from './in-flight.ts';
 import {
   confirm,
   enroll,
+  type HostKeys,
   makeHosts,
-  type makeRequests,
   openLink,
+  type PreparedRenewal,
   prepareRenewal,
   renew,
   type SimulatedHost,
 } from './simulated-hosts.ts';
 import { type MeasuredAuthority, sidekey } from './stage.ts';
 
-/** Mints bundles by the command, and makes the hosts that will use them: with keys of their own, or all with the same. */
+/** Mints bundles by the command, and makes the hosts that will use them. */
 export function mintHosts(
   authority: MeasuredAuthority,
   count: number,
-  shared?: ReturnType<typeof makeRequests>,
+  keys?: HostKeys,
 ): { readonly hosts: SimulatedHost[]; readonly mintSeconds: number } {
   const directory = mkdtempSync(join(tmpdir(), 'sidekey-bench-bundles-'));
   try {
@@ -29,7 +30,7 @@ export function mintHosts(
       ...['--out', join(directory, 'out'), '--authority', authority.administration],
     ]);
     const mintSeconds = (performance.now() - began) / 1000;
-    return { hosts: makeHosts(join(directory, 'out'), shared), mintSeconds };
+    return { hosts: makeHosts(join(directory, 'out'), keys), mintSeconds };
   } finally {
     rmSync(directory, { recursive: true, force: true });
   }
@@ -81,14 +82,23 @@ export async function measureSeparateEnrolments(
   });
 }
 
-/** Certificates are confirmed before the clock runs: a host confirms once, at leisure. */
-export async function measureRenewals(
+/** Confirms the certificates of hosts, as each does once, and makes what they will renew with. */
+export async function prepareRenewals(
   hosts: readonly SimulatedHost[],
   inFlight: number,
+): Promise<readonly PreparedRenewal[]> {
+  await withLinks(hosts, inFlight, (link) =>
+    measureRate(hosts, inFlight, (host) => confirm(host, link())),
+  );
+  return await Promise.all(hosts.map(prepareRenewal));
+}
+
+export async function measureRenewals(
+  prepared: readonly PreparedRenewal[],
+  inFlight: number,
 ): Promise<Rate> {
-  return await withLinks(hosts, inFlight, async (link) => {
-    await measureRate(hosts, inFlight, (host) => confirm(host, link()));
-    const prepared = await Promise.all(hosts.map(prepareRenewal));
-    return await measureRate(prepared, inFlight, (renewal) => renew(renewal, link()));
-  });
+  const hosts = prepared.map(({ host }) => host);
+  return await withLinks(hosts, inFlight, (link) =>
+    measureRate(prepared, inFlight, (renewal) => renew(renewal, link())),
+  );
 }

@@ -4,26 +4,42 @@ import { measureEnrolments, mintHosts } from './rates.ts';
 import { makeRequests, type SimulatedHost } from './simulated-hosts.ts';
 import type { MeasuredAuthority } from './stage.ts';
 
-export interface Revocations {
-  /** Certificates revoked before the clock ran. */
-  readonly before: number;
-  /** Calls that revoke one agent each. */
-  readonly rate: Rate;
+/** Agents that are left of a crowd. */
+export interface RestOfCrowd {
+  readonly authority: MeasuredAuthority;
+  readonly agents: readonly Buffer[];
+  /** Certificates that were revoked. */
+  readonly revoked: number;
 }
 
-/** Revokes most of a crowd of hosts token by token of their batch, then measures the rest. */
-export async function measureRevocations(crowd: Crowd, measured: number): Promise<Revocations> {
-  const { authority, hosts } = crowd;
+/** Revokes a crowd of hosts, one by one, but for some. */
+export async function revokeMost(
+  { authority, hosts }: Crowd,
+  spared: number,
+): Promise<RestOfCrowd> {
+  const agents = hosts.map(({ issued }) => issued?.agentId ?? Buffer.alloc(0));
+  const others = agents.slice(spared);
+  await revokeAgents(authority, others);
+  return {
+    ...{ authority, agents: agents.slice(0, spared) },
+    revoked: others.length * certificatesOfHost,
+  };
+}
+
+/** Revokes the rest, each agent by a call of its own. */
+export async function measureRevocations({ authority, agents }: RestOfCrowd): Promise<Rate> {
+  return await revokeAgents(authority, agents);
+}
+
+async function revokeAgents(
+  authority: MeasuredAuthority,
+  agents: readonly Buffer[],
+): Promise<Rate> {
   const channel = unixChannel(authority.administration);
   try {
-    const subjects = hosts.map(({ issued }) => issued?.agentId ?? Buffer.alloc(0));
-    const one = async (value: Buffer): Promise<void> => {
+    return await measureRate(agents, 64, async (value) => {
       await revoke(channel, { $case: 'agentId', value });
-    };
-    const before = subjects.slice(measured);
-    await measureRate(before, 64, one);
-    const rate = await measureRate(subjects.slice(0, measured), 64, one);
-    return { before: before.length * certificatesOfHost, rate };
+    });
   } finally {
     await channel.close();
   }
@@ -37,10 +53,10 @@ export interface Crowd {
 
 /** Enrols hosts which all have the same keys: for the authority it makes no difference, here it does. */
 export async function enrollCrowd(authority: MeasuredAuthority, count: number): Promise<Crowd> {
-  const shared = makeRequests();
+  const keys = { certificates: certificatesOfHost, shared: makeRequests() } as const;
   const hosts: SimulatedHost[] = [];
   while (hosts.length < count) {
-    const minted = mintHosts(authority, Math.min(10_000, count - hosts.length), shared).hosts;
+    const minted = mintHosts(authority, Math.min(10_000, count - hosts.length), keys).hosts;
     await measureEnrolments(minted, 64);
     hosts.push(...minted);
   }

@@ -20,27 +20,39 @@ export interface SimulatedHost {
 
 export interface Requests {
   readonly tls: Buffer;
+  /** Empty: no certificate for decryption is wanted. */
   readonly decryption: Buffer;
 }
 
-/** Hosts for all bundle files of a directory. Unless they share theirs, their keys are made now. */
+/** What each host asks for. */
+export interface HostKeys {
+  readonly certificates: 1 | 2;
+  /** Keys for all of them; absent: each has its own. */
+  readonly shared?: ReturnType<typeof makeRequests>;
+}
+
+/** Hosts for all bundle files of a directory. */
 export function makeHosts(
   directory: string,
-  shared?: ReturnType<typeof makeRequests>,
+  { certificates, shared }: HostKeys = { certificates: 2 },
 ): SimulatedHost[] {
   return readdirSync(directory)
     .filter((name) => name.endsWith('.bundle'))
     .map((name) => {
       const bundle = parseEnrolmentBundle(readFileSync(join(directory, name)));
-      return { bundle, ...(shared ?? makeRequests()), issued: undefined };
+      return { bundle, ...(shared ?? makeRequests(certificates)), issued: undefined };
     });
 }
 
-/** New keys, both, as a sidecar makes them. */
-export function makeRequests(): { readonly tlsKey: KeyObject; readonly requests: Requests } {
+/** New keys, as a sidecar makes them. */
+export function makeRequests(certificates: 1 | 2 = 2): {
+  readonly tlsKey: KeyObject;
+  readonly requests: Requests;
+} {
   const tlsKey = generateKeyPair('ecdsa-p256').privateKey;
-  const decryptionKey = generateKeyPair('ecdsa-p256').privateKey;
-  return { tlsKey, requests: { tls: request(tlsKey), decryption: request(decryptionKey) } };
+  const decryption =
+    certificates === 1 ? Buffer.alloc(0) : request(generateKeyPair('ecdsa-p256').privateKey);
+  return { tlsKey, requests: { tls: request(tlsKey), decryption } };
 }
 
 function request(privateKey: KeyObject): Buffer {
@@ -89,7 +101,7 @@ export interface PreparedRenewal {
 export async function prepareRenewal(host: SimulatedHost): Promise<PreparedRenewal> {
   const { issued } = host;
   if (issued === undefined) throw new Error('not enrolled');
-  const next = makeRequests();
+  const next = makeRequests(issued.decryptionChain.length === 0 ? 1 : 2);
   const proof = await proveRenewal(host.tlsKey, {
     tlsRequest: next.requests.tls,
     decryptionRequest: next.requests.decryption,

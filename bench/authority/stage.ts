@@ -20,6 +20,8 @@ export interface MeasuredAuthority {
   /** How long it took from start to the first answer. */
   readonly startMs: number;
   rssMiB(): number;
+  /** CPU time of all of its threads since it started, in the kernel's ticks of 10 ms. */
+  cpuMs(): number;
   stop(): Promise<void>;
   /** The same one again, after `stop`. */
   restart(): Promise<MeasuredAuthority>;
@@ -78,6 +80,15 @@ async function start(directory: string, config: string): Promise<MeasuredAuthori
       const status = readFileSync(`/proc/${String(child.pid)}/status`, 'utf8');
       return Number(/^VmRSS:\s+(\d+)/mu.exec(status)?.[1]) / 1024;
     },
+    cpuMs: () => {
+      const stat = readFileSync(`/proc/${String(child.pid)}/stat`, 'utf8');
+      // The name of the program, in brackets, may hold spaces; user and system are fields 14 and 15.
+      const [user, system] = stat
+        .slice(stat.lastIndexOf(')') + 2)
+        .split(' ')
+        .slice(11, 13);
+      return (Number(user) + Number(system)) * MS_PER_TICK;
+    },
     stop,
     restart: async () => {
       await stop();
@@ -98,3 +109,6 @@ export async function unusedPort(): Promise<number> {
   await once(server, 'close');
   return port;
 }
+
+/** `getconf CLK_TCK` is 100 wherever Linux runs Node. */
+const MS_PER_TICK = 10;

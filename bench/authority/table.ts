@@ -26,7 +26,7 @@ export class Table {
         : `≥ ${String(atLeast)}`;
     const target = goal === '' ? '' : `${goal} ${met ? 'met' : 'missed'}`;
     this.rows.push({ what, value, unit, target, met });
-    const digits = value < 100 ? 1 : 0;
+    const digits = value < 10 ? 2 : value < 100 ? 1 : 0;
     const figure = value.toLocaleString('en', {
       minimumFractionDigits: digits,
       maximumFractionDigits: digits,
