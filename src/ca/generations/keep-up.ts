@@ -36,16 +36,14 @@ export async function keepUp(
 
 /** Ids of what signs, by kind. */
 async function readCharge(queries: Queries): Promise<ReadonlyMap<CaKind | 'token', Uint8Array>> {
-  const generations = await queries
-    .selectFrom('ca_generation')
-    .select(['kind', 'id'])
-    .where('state', '=', 'signing')
-    .execute();
-  const key = await queries
-    .selectFrom('token_key')
-    .select('id')
-    .where('state', '=', 'signing')
-    .executeTakeFirst();
+  const [generations, key] = await Promise.all([
+    queries
+      .selectFrom('ca_generation')
+      .select(['kind', 'id'])
+      .where('state', '=', 'signing')
+      .execute(),
+    queries.selectFrom('token_key').select('id').where('state', '=', 'signing').executeTakeFirst(),
+  ]);
   const charge = new Map<CaKind | 'token', Uint8Array>(
     generations.map(({ kind, id }) => [kind, id]),
   );

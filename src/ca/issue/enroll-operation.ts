@@ -54,18 +54,24 @@ async function enroll(
   transaction: Transaction,
   items: readonly EnrollItem[],
 ): Promise<readonly Outcome<Issued>[]> {
-  const rows = await lockTokens(
-    transaction,
-    items.map(({ token, tls }) => ({ token: token.id, keyHash: tls.keyHash })),
-  );
-  const policies = await readPolicies(transaction.queries);
+  const [rows, policies] = await Promise.all([
+    lockTokens(
+      transaction,
+      items.map(({ token, tls }) => ({ token: token.id, keyHash: tls.keyHash })),
+    ),
+    readPolicies(transaction.queries),
+  ]);
   const agents = await recoveredAgents(transaction, [...rows.tokens.values()]);
   crashPoint('enroll.after_check');
   const judge = new Judge(context, transaction.now, rows, policies, agents);
   const verdicts = items.map((item, index) => judge.verdict(item, index));
-  await spendTokens(transaction, judge.uses);
-  crashPoint('enroll.after_claim');
-  const made = await makeGrants(context, transaction.now, grantsOf(verdicts));
+  // The store and the keys work at the same time: neither needs what the other answers.
+  const [made] = await Promise.all([
+    makeGrants(context, transaction.now, grantsOf(verdicts)),
+    spendTokens(transaction, judge.uses).then(() => {
+      crashPoint('enroll.after_claim');
+    }),
+  ]);
   crashPoint('enroll.after_sign');
   const reports = new Map(items.map(({ request, report }) => [toHex(request), report]));
   const isRecovered = ({ grant }: Made) => agents.has(toHex(grant.agentId));
