@@ -206,7 +206,11 @@ describe('a hostile agent', function () {
         header.writeUInt32BE(stream, 5);
         return Buffer.concat([header, payload]);
       };
-      const settings = frame(4, 0, 0, Buffer.alloc(0));
+      // Its own, and that it has read ours.
+      const settings = Buffer.concat([
+        frame(4, 0, 0, Buffer.alloc(0)),
+        frame(4, 1, 0, Buffer.alloc(0)),
+      ]);
       const raw: readonly (readonly [string, Buffer])[] = [
         ['speaks HTTP/1', Buffer.from('GET / HTTP/1.1\r\nhost: m\r\n\r\n')],
         [
@@ -233,16 +237,23 @@ describe('a hostile agent', function () {
           'sends broken header compression',
           Buffer.concat([settings, frame(1, 4, 1, Buffer.from([0xff, 0xff, 0xff, 0xff, 0xff]))]),
         ],
+        [
+          'answers what was never asked',
+          Buffer.concat([settings, frame(0, 0, 99, Buffer.from('x'))]),
+        ],
       ];
       for (const [name, bytes] of raw) {
-        it(`${name}: it costs that connection, by the deadline of the request at the latest`, async () => {
+        it(`${name}: it costs that connection at once, and one line`, async () => {
           const { connection, agent } = await connect(protocol, managerDialled);
           agent.once('data', () => agent.write(bytes));
           const ended = new Promise<Error>((resolve) => {
             connection.onEnd(resolve);
           });
-          await connection.client.heartbeat(new Date(), 200).catch(() => undefined);
-          await ended;
+          // No deadline comes to its aid.
+          const asked = connection.client.heartbeat(new Date(), 600_000).catch(() => undefined);
+          expect((await ended).message).to.match(/breaks HTTP\/2|sent a request or a push/u);
+          await asked;
+          expect(lines.filter(({ level }) => level >= 40)).to.have.length(1);
         });
       }
 

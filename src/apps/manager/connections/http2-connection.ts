@@ -3,10 +3,14 @@ import type { OffloadSocket } from '../../../offload/index.ts';
 import { responseLimits } from '../../fleet/agent-api/limits.ts';
 import { type Answer, type Exchange, maxInformational, readAnswer } from '../requests/exchange.ts';
 import { AgentUnreachable, ProtocolViolation } from '../requests/failure.ts';
+import { watchGoaway } from './goaway-watch.ts';
 import type { HttpConnection, HttpEvents } from './http-connection.ts';
 
 /** HTTP/2 with an agent, whoever dialled: requests go from here to there, and nothing comes but answers. */
 export function http2Connection(socket: OffloadSocket, events: HttpEvents): HttpConnection {
+  watchGoaway(socket, (code) => {
+    events.violated(new ProtocolViolation(`breaks HTTP/2: ${errorCodes[code] ?? String(code)}`));
+  });
   const session = connect('https://agent', {
     createConnection: () => socket,
     settings: {
@@ -132,6 +136,23 @@ const violations = new Set([
   'ERR_HTTP2_SESSION_ERROR',
   'ERR_HTTP2_TOO_MANY_INVALID_FRAMES',
 ]);
+/** Of HTTP/2 ({@link https://www.rfc-editor.org/rfc/rfc9113#section-7 | RFC 9113 §7}), by their numbers. */
+const errorCodes = [
+  'NO_ERROR',
+  'PROTOCOL_ERROR',
+  'INTERNAL_ERROR',
+  'FLOW_CONTROL_ERROR',
+  'SETTINGS_TIMEOUT',
+  'STREAM_CLOSED',
+  'FRAME_SIZE_ERROR',
+  'REFUSED_STREAM',
+  'CANCEL',
+  'COMPRESSION_ERROR',
+  'CONNECT_ERROR',
+  'ENHANCE_YOUR_CALM',
+  'INADEQUATE_SECURITY',
+  'HTTP_1_1_REQUIRED',
+];
 /** Of a stream. That of the connection stays at 64 KiB. */
 const windowBytes = 256 * 1024;
 /** What Node counts for one session, with its queue of what the agent sent. */
