@@ -299,7 +299,7 @@ describe('bootstrap identities in the configuration', () => {
       directory: '/etc/sidekey/state/identities/first',
       until: 'host',
       trust: '/etc/sidekey/m.pem',
-      peers: [{ kind: 'below', prefix: 'spiffe://d/manager/' }],
+      peers: [{ kind: 'below', trustDomain: 'd', parent: '/manager/' }],
     });
     expect(config.trustBundle).to.equal(undefined);
   });

@@ -282,19 +282,15 @@ class RunningAgent implements Agent {
   #identity(): IdentityInUse | undefined {
     const { config, record } = this.#foundation;
     const { state, agentId } = record.data;
-    const peers = config.manager;
     if (state === 'active') {
       const trustDomain = parseSidekeyId(agentId)?.trustDomain;
       if (trustDomain === undefined) return undefined;
-      return {
-        stage: 'enrolled',
-        name: config.identity,
-        peers: peers ?? [managersOf(trustDomain)],
-      };
+      const peers = config.manager ?? managersOf(trustDomain);
+      return { stage: 'enrolled', name: config.identity, peers };
     }
-    return config.bootstrap === undefined
-      ? undefined
-      : { stage: 'bootstrap', name: config.bootstrap, peers };
+    if (config.bootstrap === undefined) return undefined;
+    // It has no domain of its own yet.
+    return { stage: 'bootstrap', name: config.bootstrap, peers: config.manager ?? managersOf() };
   }
 }
 

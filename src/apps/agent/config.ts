@@ -31,7 +31,7 @@ export interface AgentConfig {
   readonly mode: ConnectionMode;
   readonly listen: HostAndPort | undefined;
   readonly managers: readonly string[];
-  /** SPIFFE IDs of managers to obey, one may end in `/*`. Absent: every manager of our own trust domain. */
+  /** SPIFFE IDs of managers to obey, one may end in `/*`. Absent: every manager of our own trust domain, once we have one. */
   readonly manager: readonly string[] | undefined;
   readonly reconnect: BackOffTimes;
   readonly operations: ReadonlyMap<string, OperationConfig>;

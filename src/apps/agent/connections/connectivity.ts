@@ -120,13 +120,12 @@ export class Connectivity {
       dialler.stop();
       this.#diallers.delete(address);
     }
-    const peers = identity?.peers;
-    if (identity === undefined || peers === undefined) return;
+    if (identity === undefined) return;
     for (const address of addresses) {
       if (this.#diallers.has(address)) continue;
       const dialler = new Dialler(address, {
         ...this.#options,
-        identity: { ...identity, peers },
+        identity,
         connected: (socket, used) => {
           this.#adopt(socket, used, 'dialled', dialler);
         },
@@ -144,7 +143,7 @@ export class Connectivity {
     dialler?: Dialler,
   ): void {
     const from = `${socket.remoteAddress ?? ''}:${String(socket.remotePort ?? 0)}`;
-    const manager = managerOf(socket.peerIdentity, identity);
+    const manager = managerOf(socket.peerIdentity);
     const { log } = this.#options.surroundings;
     if (manager === undefined) {
       this.#refuse(socket, from, `${socket.peerIdentity ?? 'nobody'} is no manager of ours`);

@@ -11,7 +11,7 @@ export interface DiallerOptions {
   readonly reconnect: BackOffTimes;
   readonly surroundings: Surroundings;
   /** Only an enrolled agent dials. */
-  readonly identity: IdentityInUse & { readonly peers: readonly string[] };
+  readonly identity: IdentityInUse;
   readonly connected: (socket: OffloadSocket, identity: IdentityInUse) => void;
 }
 
