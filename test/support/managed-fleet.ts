@@ -2,6 +2,7 @@ import { X509Certificate } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { tmpdir } from 'node:os';
+import type { Duplex } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import { credentials } from '@grpc/grpc-js';
 import {
@@ -10,11 +11,18 @@ import {
 } from '../../src/gen/sidekey/v1/administration.ts';
 import { type Agent, startAgent } from '../../src/apps/agent/agent.ts';
 import { parseAgentConfig } from '../../src/apps/agent/config.ts';
+import { directProtocols, reverseProtocols } from '../../src/apps/fleet/agent-api/connection.ts';
 import { parseManagerConfig } from '../../src/apps/manager/config.ts';
 import { type Manager, startManager } from '../../src/apps/manager/manager.ts';
 import type { Administration } from '../../src/apps/manager/admin/index.ts';
 import { createAdministration } from '../../src/apps/manager/administration/fleet-administration.ts';
 import { parseEnrolmentBundle } from '../../src/identity/enrolment-bundle.ts';
+import {
+  type ConnectOptions,
+  createOffload,
+  type Offload,
+  type WrapOptions,
+} from '../../src/offload/index.ts';
 import { Fleet, type Member } from '../apps/authority/fleet.ts';
 import { type LogLine, memoryLog } from '../sidecar/fixture.ts';
 
@@ -91,6 +99,8 @@ export class ManagedFleet {
     readonly enrolled: boolean;
     readonly config: string;
     readonly host?: Member;
+    /** What it speaks is HTTP/1.1 alone. */
+    readonly http1?: boolean;
   }): Promise<{ readonly agent: Agent; readonly host: Member; readonly log: readonly LogLine[] }> {
     const host = options.host ?? (await this.startAgentHost());
     if (options.enrolled && options.host === undefined) {
@@ -109,7 +119,8 @@ export class ManagedFleet {
     );
     const { log, lines } = memoryLog();
     this.#logs.push(lines);
-    const agent = await startAgent(config, { log, version: 'test' });
+    const offload = options.http1 === true ? { offload: http1Only(config.sidecar) } : {};
+    const agent = await startAgent(config, { log, version: 'test', ...offload });
     this.#agents.add(agent);
     return { agent, host, log: lines };
   }
@@ -169,6 +180,18 @@ export class ManagedFleet {
     await this.fleet.close();
     rmSync(this.#directory, { recursive: true, force: true });
   }
+}
+
+/** As an application that has no HTTP/2 would connect. */
+function http1Only(address: string): Offload {
+  const offload = createOffload({ address });
+  const [connect, wrap] = [offload.connect.bind(offload), offload.wrap.bind(offload)];
+  return Object.assign(offload, {
+    connect: (options: ConnectOptions) =>
+      connect({ ...options, ALPNProtocols: [reverseProtocols[1]] }),
+    wrap: (raw: Duplex, options: WrapOptions) =>
+      wrap(raw, { ...options, ALPNProtocols: [directProtocols[1]] }),
+  });
 }
 
 /** Waits until something is so; it has to be soon. */
