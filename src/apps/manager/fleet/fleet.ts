@@ -109,7 +109,7 @@ export class Fleet {
         `there are ${String(this.#maxAgents)} agents already: forget some, or raise limits.agents`,
       );
     }
-    const row = await this.#store.transact(async (transaction) => {
+    const row = await this.#store.together(async (transaction) => {
       const { queries, now } = transaction;
       const added: Row<'agent'> = {
         ...emptyAgent,
@@ -133,7 +133,7 @@ export class Fleet {
     audit: Omit<AuditEntry, 'subject'> | undefined,
     also?: (transaction: Transaction) => Promise<void>,
   ): Promise<void> {
-    await this.#store.transact(async (transaction) => {
+    await this.#store.together(async (transaction) => {
       if (Object.keys(patch).length > 0) {
         await transaction.queries
           .updateTable('agent')

@@ -70,11 +70,21 @@ export class ManagerStore {
 
   /**
    * Has `work` done together with what others ask for at the same time, in one transaction, durable before
-   * this resolves. For many small writes that do not depend on each other.
+   * this resolves. For many small writes that do not depend on each other; `work` is done again, alone, when another
+   * of them fails.
    */
-  together(work: (transaction: Transaction) => Promise<void>): Promise<void> {
+  together<T>(work: (transaction: Transaction) => Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ work, resolve, reject });
+      let done: { readonly result: T } | undefined;
+      this.#waiting.push({
+        work: async (transaction) => {
+          done = { result: await work(transaction) };
+        },
+        resolve: () => {
+          if (done !== undefined) resolve(done.result);
+        },
+        reject,
+      });
       this.#flushing ??= this.#flush();
     });
   }
