@@ -1,11 +1,5 @@
-import { promisify } from 'node:util';
-import { gunzip as gunzipCallback, gzip as gzipCallback } from 'node:zlib';
+import { gunzip } from 'node:zlib';
 import { wipe } from '../../../bytes/bytes.ts';
-
-/** Compresses, reproducibly. */
-export async function deflate(content: Uint8Array): Promise<Uint8Array> {
-  return await promisify(gzipCallback)(content);
-}
 
 /** The largest content that so many compressed bytes may stand for. */
 export function inflationLimit(compressedBytes: number, maxInflatedBytes: number): number {
@@ -23,7 +17,7 @@ export async function inflate(
   const maxOutputLength = inflationLimit(compressed.length, maxInflatedBytes);
   return await new Promise((resolve) => {
     const options = { maxOutputLength, info: true };
-    gunzipCallback(compressed, options, (error, result: unknown) => {
+    gunzip(compressed, options, (error, result: unknown) => {
       // Malformed, cut short or too much: to the caller all of them are one.
       if (error !== null || !isInflated(result)) resolve(undefined);
       else if (result.engine.bytesWritten !== compressed.length) {

@@ -6,7 +6,8 @@ import {
   sealMessage,
 } from '../../../pki/cms/index.ts';
 import { CertificateError, parseCertificate, parseSpiffeId } from '../../../pki/index.ts';
-import { deflate, inflationLimit } from './inflation.ts';
+import { gzipBytes } from '../http/gzip.ts';
+import { inflationLimit } from './inflation.ts';
 import { MAX_INFLATED_BYTES, MAX_SEALED_BYTES } from './limits.ts';
 
 /** Who signs: `offload.workload` of a manager. */
@@ -54,7 +55,7 @@ export async function sealConfiguration(options: SealOptions): Promise<Uint8Arra
       `the content is longer than ${String(MAX_INFLATED_BYTES)} bytes`,
     );
   }
-  const compressed = await deflate(content);
+  const compressed = await gzipBytes(content);
   if (content.length > inflationLimit(compressed.length, MAX_INFLATED_BYTES)) {
     throw new ConfigurationSealError(
       'the content compresses so well that no agent would inflate it',

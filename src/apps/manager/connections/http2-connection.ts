@@ -102,18 +102,21 @@ function responseOf(stream: ClientHttp2Stream, signal: AbortSignal): Promise<Res
     const abort = (): void => {
       reject(new AgentUnreachable('no answer in time'));
     };
-    signal.addEventListener('abort', abort, { once: true });
-    stream.on('error', reject);
-    stream.once('close', () => {
+    const close = (): void => {
       signal.removeEventListener('abort', abort);
       reject(new AgentUnreachable('the request was not answered'));
-    });
+    };
+    signal.addEventListener('abort', abort, { once: true });
+    stream.on('error', reject);
+    stream.once('close', close);
     stream.on('headers', () => {
       informational += 1;
       if (informational <= maxInformational) return;
       reject(new ProtocolViolation('sends informational responses without end'));
     });
     stream.once('response', (headers) => {
+      signal.removeEventListener('abort', abort);
+      stream.off('close', close);
       const fields = headers as unknown as Record<string, string | undefined>;
       resolve({ status: headers[':status'] ?? 0, fields });
     });
