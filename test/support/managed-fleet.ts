@@ -26,14 +26,18 @@ import {
 import { Fleet, type Member } from '../apps/authority/fleet.ts';
 import { type LogLine, memoryLog } from '../sidecar/fixture.ts';
 
-/** A manager that runs, and what tests do with it. */
-export interface RunningManager {
-  readonly manager: Manager;
-  readonly administration: Administration;
+/** Where a manager lives: its sidecar, its configuration, its state. */
+export interface ManagerHome {
   readonly host: Member;
-  readonly log: readonly LogLine[];
   readonly configText: string;
   readonly directory: string;
+}
+
+/** A manager that runs, and what tests do with it. */
+export interface RunningManager extends ManagerHome {
+  readonly manager: Manager;
+  readonly administration: Administration;
+  readonly log: readonly LogLine[];
 }
 
 /** A real authority, real sidecars, real managers and agents, each composed as its own process would be. */
@@ -56,7 +60,12 @@ export class ManagedFleet {
   }
 
   /** Starts a manager with a sidecar of its own that has enrolled as one. */
-  async startManager(extra = ''): Promise<RunningManager> {
+  async startManager(extra = '', now?: () => Date): Promise<RunningManager> {
+    return await this.startAgain(await this.managerHome(extra), now);
+  }
+
+  /** A sidecar that has enrolled as a manager, and a configuration. */
+  async managerHome(extra = ''): Promise<ManagerHome> {
     const uid = String(process.getuid?.() ?? 0);
     const host = await this.fleet.startHostOf(
       `, allow: [{ uid: ${uid}, identities: [host], pinnedPeers: true }]`,
@@ -74,19 +83,19 @@ export class ManagedFleet {
       'reconnect: { first: 50ms, most: 500ms }',
       extra,
     ].join('\n');
-    return await this.startAgain({ host, configText, directory });
+    return { host, configText, directory };
   }
 
   /** Starts a manager on the state of one that has ended. */
-  async startAgain({
-    host,
-    configText,
-    directory,
-  }: Pick<RunningManager, 'host' | 'configText' | 'directory'>): Promise<RunningManager> {
+  async startAgain(
+    { host, configText, directory }: ManagerHome,
+    now?: () => Date,
+  ): Promise<RunningManager> {
     const { log, lines } = memoryLog();
     this.#logs.push(lines);
     const config = parseManagerConfig(configText, join(directory, 'manager.yaml'));
-    const manager = await startManager(config, { log, version: 'test' });
+    const clock = now === undefined ? {} : { now };
+    const manager = await startManager(config, { log, version: 'test', ...clock });
     this.#managers.add(manager);
     await eventually(() => manager.status().spiffeId !== undefined);
     await manager.linked();

@@ -222,6 +222,7 @@ export class Manager implements ManagerParts {
     }
     for (const record of this.fleet.all()) this.#sweep.include(record);
     await this.operations.resumeAll();
+    await this.configurations.resumeAll();
     this.#stopKeepAlive = keepAlive(() => this.#connections, keepAliveMs);
     this.#identity.start();
     log.info({ agents: this.fleet.size, admin: this.#local.address }, 'manager started');

@@ -40,6 +40,8 @@ export class ConfigurationPush {
   readonly #options: ConfigurationPushOptions;
   readonly #limiter: Limiter;
   readonly #pushing = new Set<AgentRecord>();
+  /** Of whom it is not written down yet that they run what is desired. */
+  readonly #unsettled = new WeakSet<AgentRecord>();
   /** Over which connection an agent refused which version: asked again only over another. */
   readonly #refused = new WeakMap<
     AgentRecord,
@@ -49,6 +51,22 @@ export class ConfigurationPush {
   constructor(options: ConfigurationPushOptions) {
     this.#options = options;
     this.#limiter = new Limiter(options.atOnce);
+  }
+
+  /** Goes on with what was under way when the manager ended: agents may have done it meanwhile. */
+  async resumeAll(): Promise<void> {
+    const { store, fleet } = this.#options;
+    const rows = await store.reads
+      .selectFrom('job_target')
+      .innerJoin('job', 'job.no', 'job_target.job')
+      .select(['job_target.agent', 'job.subject'])
+      .where('job.kind', '=', 'configuration')
+      .where('job_target.state', '<>', 'succeeded')
+      .execute();
+    for (const { agent, subject } of rows) {
+      const record = fleet.byNo(agent);
+      if (record?.row.desired_version === Number(subject)) this.#unsettled.add(record);
+    }
   }
 
   /**
@@ -132,15 +150,21 @@ export class ConfigurationPush {
     );
     for (const record of ordered?.records ?? []) {
       fleet.applied(record, ordered?.patch ?? {});
+      this.#unsettled.add(record);
       this.consider(record);
     }
     return job;
   }
 
-  /** Pushes to an agent that does not run what is desired of it. */
+  /** Pushes to an agent that does not run what is desired of it; writes down that it does if it says so. */
   consider(record: AgentRecord): void {
     if (this.#pushing.has(record) || !isActive(record) || record.row.desired_version === 0) return;
-    if (isEffective(record)) return;
+    if (isEffective(record)) {
+      if (this.#unsettled.has(record)) {
+        void this.#report(record, record.row.desired_version, { state: 'succeeded' });
+      }
+      return;
+    }
     const { connection } = record;
     const refused = this.#refused.get(record);
     const refusedHere =
@@ -216,6 +240,9 @@ export class ConfigurationPush {
 
   async #report(record: AgentRecord, version: number, result: TargetResult): Promise<void> {
     const { store, log } = this.#options;
+    if (result.state === 'succeeded' && record.row.desired_version === version) {
+      this.#unsettled.delete(record);
+    }
     try {
       await store.together(async (transaction) => {
         const job = await transaction.queries
