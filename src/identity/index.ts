@@ -10,6 +10,6 @@ export type { TlsFloors } from './host-trust.ts';
 export type { EnrolmentState, EnrolmentStatus } from './identity-status.ts';
 export type { DecryptionKeyType, EnrolledIdentityOptions, TlsKeyType } from './options.ts';
 export type { RevocationList, RevokedCertificate } from './revocation-list.ts';
-export { readBounded, StateDirectory, syncDirectory } from './state-directory.ts';
+export { problemOf, readBounded, StateDirectory, syncDirectory } from './state-directory.ts';
 export { nodeTimers, type Timers } from './timers.ts';
 export type { TrustState } from './trust-bundle.ts';

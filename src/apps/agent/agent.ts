@@ -54,15 +54,19 @@ export async function startAgent(config: AgentConfig, options: AgentOptions): Pr
     random: options.random ?? Math.random,
   };
   const directory = await StateDirectory.open(config.state);
+  /** Newest first. */
+  const closers: (() => Promise<void>)[] = [() => directory.close()];
   try {
     const record = await AgentRecord.open(directory);
     const spool = await EventSpool.open(directory, { ...config.events, ...surroundings });
+    closers.unshift(() => spool.close());
     const offload =
       options.offload ??
       createOffload({
         address: config.sidecar,
         ...(config.tokenFile === undefined ? {} : { tokenFile: config.tokenFile }),
       });
+    closers.unshift(() => offload.close());
     const files = new FileWatch({
       directory,
       allow: config.files.allow,
@@ -70,6 +74,7 @@ export async function startAgent(config: AgentConfig, options: AgentOptions): Pr
       events: spool,
       surroundings,
     });
+    closers.unshift(() => files.close());
     const configurations = await Configurations.open({
       config,
       record,
@@ -101,7 +106,7 @@ export async function startAgent(config: AgentConfig, options: AgentOptions): Pr
       operations,
     });
   } catch (error) {
-    await directory.close();
+    for (const close of closers) await close();
     throw error;
   }
 }

@@ -79,15 +79,13 @@ export class FileDigester {
     const pauseMs = this.#debtMs;
     this.#debtMs = 0;
     await new Promise<void>((resolve) => {
-      const stop = this.#timers.after(pauseMs, resolve);
-      this.#signal.addEventListener(
-        'abort',
-        () => {
-          stop();
-          resolve();
-        },
-        { once: true },
-      );
+      const end = (): void => {
+        stop();
+        this.#signal.removeEventListener('abort', end);
+        resolve();
+      };
+      const stop = this.#timers.after(pauseMs, end);
+      this.#signal.addEventListener('abort', end);
     });
   }
 }

@@ -5,7 +5,7 @@ import { watchedFile } from '../../fleet/agent-api/messages.ts';
 import type { EventSink } from '../events/event-spool.ts';
 import type { Surroundings } from '../surroundings.ts';
 import { type DigestLimits, FileDigester, NotDigestedError } from './file-digest.ts';
-import { expandPaths } from './watched-paths.ts';
+import { expandPaths, leadsWithin } from './watched-paths.ts';
 
 export type WatchedFile = z.infer<typeof watchedFile>;
 
@@ -114,8 +114,9 @@ export class FileWatch {
     const all = [...new Set([...paths, ...Object.keys(known?.baseline ?? {})])].slice(0, maxFiles);
     const files: WatchedFile[] = [];
     const baseline: Record<string, WatchedFile> = { ...known?.baseline };
+    const listed = new Set(paths);
     for (const path of all) {
-      const seen = await this.#look(path);
+      const seen = listed.has(path) ? await this.#look(path) : await this.#lookBack(path);
       if (isFirst) baseline[path] = seen;
       const file = isFirst ? seen : compared(seen, baseline[path]);
       files.push(file);
@@ -123,6 +124,12 @@ export class FileWatch {
     }
     this.#problems = problems;
     await this.#remember({ generation: order.generation, baseline, files });
+  }
+
+  /** One that is known but was not found: what leads to it may lead elsewhere by now. */
+  async #lookBack(path: string): Promise<WatchedFile> {
+    const isWithin = await leadsWithin(path, this.#options.allow);
+    return isWithin ? await this.#look(path) : { path, state: 'unreadable' };
   }
 
   async #look(path: string): Promise<WatchedFile> {

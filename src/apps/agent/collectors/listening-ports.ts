@@ -39,9 +39,10 @@ export function parsePorts(
       // A UDP socket with a peer talks, and does not wait.
       if (protocol.startsWith('udp') && !remote.endsWith(':0000')) return [];
       const [hex = '', portHex = ''] = local.split(':');
+      const isAddress = protocol.endsWith('6') ? /^[0-9A-F]{32}$/u : /^[0-9A-F]{8}$/u;
+      if (!isAddress.test(hex) || !/^[0-9A-F]{4}$/u.test(portHex)) return [];
       const port = Number.parseInt(portHex, 16);
       const owner = Number(uid);
-      if (!/^(?:[0-9A-F]{8}|[0-9A-F]{32})$/u.test(hex) || !(port >= 0 && port <= 65_535)) return [];
       const base = { protocol, address: addressOf(hex), port };
       return [Number.isInteger(owner) && owner >= 0 ? { ...base, uid: owner } : base];
     });
@@ -71,14 +72,15 @@ function shortened(groups: readonly string[]): string {
   return `${before}::${groups.slice(best.at + best.length).join(':')}`;
 }
 
-/** Empty if this kernel has no such table. */
+/** Empty if this kernel has no such table. Rejects if it cannot be read now: ports are not gone for that. */
 async function readTable(path: string): Promise<string> {
   let handle;
   try {
     handle = await open(path, 'r');
-  } catch {
+  } catch (error) {
     // No IPv6, or no network at all.
-    return '';
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return '';
+    throw error;
   }
   try {
     const chunks: Buffer[] = [];

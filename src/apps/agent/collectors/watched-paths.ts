@@ -1,5 +1,5 @@
 import { lstat, readdir, realpath } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 
 /** Whether a path, as it is written, is one of these or below one; nothing in it may lead elsewhere. */
 export function isBelow(path: string, allowed: readonly string[]): boolean {
@@ -29,9 +29,7 @@ export async function expandPaths(
   allowed: readonly string[],
   max: number,
 ): Promise<FoundPaths> {
-  const real = await Promise.all(
-    allowed.map(async (path) => await realpath(path).catch(() => path)),
-  );
+  const real = await realOf(allowed);
   const paths = new Set<string>();
   const problems = new Set<string>();
   const visit = async (path: string, depth: number): Promise<void> => {
@@ -63,6 +61,19 @@ export async function expandPaths(
     await visit(path, 0);
   }
   return { paths: [...paths].sort(), problems: [...problems] };
+}
+
+/** Whether the directory of a path is, links followed, one of those allowed or below one, or is not there. */
+export async function leadsWithin(path: string, allowed: readonly string[]): Promise<boolean> {
+  const directory = await realpath(dirname(path)).catch(() => undefined);
+  if (directory === undefined) return true;
+  const leadsTo = join(directory, basename(path));
+  return isBelow(leadsTo, [...(await realOf(allowed)), ...allowed]);
+}
+
+/** Where allowed paths lead; those that do not exist stay as they are. */
+async function realOf(paths: readonly string[]): Promise<readonly string[]> {
+  return await Promise.all(paths.map(async (path) => await realpath(path).catch(() => path)));
 }
 
 const maxDepth = 16;

@@ -175,15 +175,11 @@ export class Configurations {
     const { record, events, surroundings } = this.#options;
     const { version, hash } = record.data.configuration;
     await record.update((data) => ({ configuration: { ...data.configuration, applying: next } }));
-    const problem = await this.#runHook(next);
+    const problem = await this.#takeOver(next);
     if (problem !== undefined) {
       await this.#rollBack(next, problem);
       throw new AgentError('configuration_rolled_back', `not applied: ${problem}`);
     }
-    await this.#store.putInForce(next);
-    await record.update(() => ({
-      configuration: { ...next, appliedAt: surroundings.now().toISOString() },
-    }));
     this.#current = configuration;
     this.#damaged = false;
     this.#options.inForce(configuration, next);
@@ -193,6 +189,23 @@ export class Configurations {
       signer,
     });
     await this.#store.keepOnly([next, { version, hash }]);
+  }
+
+  /** Makes one the one in force; answers why it is not. */
+  async #takeOver(next: ConfigurationId): Promise<string | undefined> {
+    const { record, surroundings } = this.#options;
+    const problem = await this.#runHook(next);
+    if (problem !== undefined) return problem;
+    try {
+      await this.#store.putInForce(next);
+      await record.update(() => ({
+        configuration: { ...next, appliedAt: surroundings.now().toISOString() },
+      }));
+      return undefined;
+    } catch (error) {
+      surroundings.log.error({ err: error }, 'configuration cannot be written down');
+      return 'it cannot be written down';
+    }
   }
 
   /** The one before is in force again, and whoever uses it is told so. */

@@ -33,6 +33,8 @@ export class Connectivity {
   readonly #connections = new Set<ManagerConnection>();
   readonly #diallers = new Map<string, Dialler>();
   #listener: Listener | undefined;
+  #opening: Promise<void> | undefined;
+  #stopRetry: (() => void) | undefined;
   #wanted: WantedConnections | undefined;
   #listenProblem: string | undefined;
   #closed = false;
@@ -63,6 +65,13 @@ export class Connectivity {
     const { listen } = this.#options;
     if (mode === 'agent-initiated' || this.#listener !== undefined || this.#closed) return;
     if (listen === undefined) throw new Error('no address to listen on is configured');
+    this.#opening ??= this.#open(listen).finally(() => {
+      this.#opening = undefined;
+    });
+    await this.#opening;
+  }
+
+  async #open(listen: HostAndPort): Promise<void> {
     this.#listener = await Listener.open(listen, {
       offload: this.#options.offload,
       identity: () => this.#wanted?.identity,
@@ -71,6 +80,9 @@ export class Connectivity {
       },
       refused: (error, address) => {
         this.#refused(error, address);
+      },
+      failed: (error) => {
+        this.#options.surroundings.log.error({ err: error }, 'cannot accept a connection');
       },
     });
     this.#listenProblem = undefined;
@@ -82,16 +94,12 @@ export class Connectivity {
     if (this.#closed) return;
     this.#wanted = wanted;
     const { identity, mode } = wanted;
-    try {
-      await this.ensureListening(mode);
-    } catch (error) {
-      this.#listenProblem = `cannot listen: ${error instanceof Error ? error.message : String(error)}`;
-      this.#options.surroundings.log.error({ err: error }, 'cannot listen');
-    }
+    await this.#listenAs(mode);
     if (this.#wanted !== wanted) return;
     if (mode === 'agent-initiated') {
       this.#listener?.close();
       this.#listener = undefined;
+      this.#listenProblem = undefined;
     }
     for (const connection of this.#connections) {
       if (!this.#isWanted(connection, wanted)) connection.end();
@@ -102,10 +110,27 @@ export class Connectivity {
 
   async close(): Promise<void> {
     this.#closed = true;
+    this.#stopRetry?.();
+    await this.#opening?.catch(() => undefined);
     this.#listener?.close();
     for (const dialler of this.#diallers.values()) dialler.stop();
     for (const connection of this.#connections) connection.end();
-    await Promise.resolve();
+  }
+
+  /** A port that somebody else has is tried again: nobody can tell us when it is free. */
+  async #listenAs(mode: ConnectionMode): Promise<void> {
+    const { log, timers } = this.#options.surroundings;
+    this.#stopRetry?.();
+    try {
+      await this.ensureListening(mode);
+    } catch (error) {
+      const problem = `cannot listen: ${error instanceof Error ? error.message : String(error)}`;
+      if (this.#listenProblem !== problem) log.error({ err: error }, 'cannot listen');
+      this.#listenProblem = problem;
+      this.#stopRetry = timers.after(retryMs, () => {
+        if (this.#wanted !== undefined) void this.#listenAs(this.#wanted.mode);
+      });
+    }
   }
 
   #isWanted({ identity, how }: ManagerConnection, wanted: WantedConnections): boolean {
@@ -214,3 +239,4 @@ export class Connectivity {
 
 /** Managers an agent has at once; two that take over from each other and some that are stuck. */
 const maxConnections = 32;
+const retryMs = 5000;

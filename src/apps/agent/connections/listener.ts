@@ -11,6 +11,8 @@ export interface ListenerOptions {
   readonly identity: () => IdentityInUse | undefined;
   readonly accepted: (socket: OffloadSocket, identity: IdentityInUse) => void;
   readonly refused: (error: Error, address: string) => void;
+  /** A connection could not be accepted, as for want of descriptors; the port stays open. */
+  readonly failed: (error: Error) => void;
 }
 
 /**
@@ -34,6 +36,7 @@ export class Listener {
     const listener = new Listener(options);
     listener.#server.listen({ host, port });
     await once(listener.#server, 'listening');
+    listener.#server.on('error', options.failed);
     return listener;
   }
 

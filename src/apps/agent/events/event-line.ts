@@ -11,23 +11,35 @@ export function encodeEventLine(one: AgentEvent): Buffer {
   return Buffer.from(`${checksum(json)} ${json}\n`);
 }
 
-/** The events at the beginning of `bytes` that are whole and follow each other from `first`, and where each ends. */
-export function decodeEventLines(
-  bytes: Buffer,
-  first: number,
-): { readonly events: readonly AgentEvent[]; readonly ends: readonly number[] } {
+/** What a file of events holds. */
+export interface DecodedLines {
+  /** Those at its beginning that are whole and follow each other. */
+  readonly events: readonly AgentEvent[];
+  /** Where each of them ends. */
+  readonly ends: readonly number[];
+  /** The highest number of whole ones behind what is damaged; 0: there are none, as after a write that was cut short. */
+  readonly beyond: number;
+}
+
+/** Reads events numbered from `first`. */
+export function decodeEventLines(bytes: Buffer, first: number): DecodedLines {
   const events: AgentEvent[] = [];
   const ends: number[] = [];
+  let beyond = 0;
+  let isWhole = true;
   for (let at = 0; ;) {
     const end = bytes.indexOf(lineFeed, at);
     if (end < 0) break;
     const one = decodeLine(bytes.toString('utf8', at, end));
-    if (one?.seq !== first + events.length) break;
-    events.push(one);
     at = end + 1;
-    ends.push(at);
+    isWhole &&= one?.seq === first + events.length;
+    if (one === undefined) continue;
+    if (isWhole) {
+      events.push(one);
+      ends.push(at);
+    } else beyond = Math.max(beyond, one.seq);
   }
-  return { events, ends };
+  return { events, ends, beyond };
 }
 
 function decodeLine(line: string): AgentEvent | undefined {

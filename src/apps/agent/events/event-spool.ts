@@ -66,8 +66,11 @@ export class EventSpool implements EventSink {
     for (const [index, first] of firsts.entries()) {
       segments.push(await Segment.recover(path, first, index === firsts.length - 1));
     }
-    if (segments.length === 0) {
-      segments.push(await Segment.create(path, 1));
+    const damaged = segments.filter(({ isDamaged }) => isDamaged).map(({ first }) => first);
+    if (damaged.length > 0) options.log.warn({ damaged }, 'some events on disk cannot be read');
+    const last = segments.at(-1);
+    if (last === undefined || last.highest > last.last) {
+      segments.push(await Segment.create(path, (last?.highest ?? 0) + 1));
       await syncDirectory(path);
     }
     const dropped = await readDropped(join(directory.path, droppedName));
@@ -120,8 +123,14 @@ export class EventSpool implements EventSink {
         if (segment.first > next) {
           events.push(this.#gap(next, segment.first - 1));
           next = segment.first;
+          if (events.length >= max || segment.last < next) continue;
         }
         const page = await segment.read(next, max - events.length, room);
+        if (page.length === 0) {
+          events.push(this.#gap(next, segment.last));
+          next = segment.last + 1;
+          continue;
+        }
         for (const one of page) room -= JSON.stringify(one).length;
         events.push(...page);
         next += page.length;

@@ -1,7 +1,9 @@
 import { constants } from 'node:fs';
-import { type FileHandle, open, readFile, rm, truncate } from 'node:fs/promises';
+import { type FileHandle, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { problemOf, readBounded } from '../../../identity/index.ts';
 import type { AgentEvent } from '../../fleet/agent-api/messages.ts';
+import { StateError } from '../state/state-error.ts';
 import { decodeEventLines } from './event-line.ts';
 
 /** One file of events, named after the first it has or will have. */
@@ -11,6 +13,7 @@ export class Segment {
   /** Where each event ends in the file. */
   readonly #ends: number[];
   #handle: FileHandle | undefined;
+  #beyond = 0;
 
   private constructor(directory: string, first: number, ends: readonly number[]) {
     this.first = first;
@@ -25,17 +28,30 @@ export class Segment {
     return segment;
   }
 
-  /** Finds what is whole in a file; with `repair`, cuts the rest off, so that it can be added to. */
-  static async recover(directory: string, first: number, repair: boolean): Promise<Segment> {
+  /**
+   * Finds what is whole in a file. `isLast`: what a crash left of a write is cut off, and the file is added to, unless there
+   * are whole events behind the damage: their numbers were given. Rejects with {@link StateError}.
+   */
+  static async recover(directory: string, first: number, isLast: boolean): Promise<Segment> {
     const path = join(directory, segmentName(first));
-    const bytes = await readFile(path);
-    const { ends } = decodeEventLines(bytes, first);
+    const bytes = await readSegment(path);
+    const { ends, beyond } = decodeEventLines(bytes, first);
     const segment = new Segment(directory, first, ends);
-    if (!repair) return segment;
-    if (segment.bytes < bytes.length) await truncate(path, segment.bytes);
+    segment.#beyond = beyond;
+    segment.isDamaged = segment.bytes < bytes.length;
+    if (!isLast || beyond > 0) return segment;
     segment.#handle = await open(path, existingFile);
+    await segment.#handle.truncate(segment.bytes);
     await segment.#handle.sync();
     return segment;
+  }
+
+  /** Something in it cannot be read. */
+  isDamaged = false;
+
+  /** The highest number that an event of it was given. */
+  get highest(): number {
+    return Math.max(this.last, this.#beyond);
   }
 
   get bytes(): number {
@@ -68,7 +84,10 @@ export class Segment {
     for (const line of lines) this.#ends.push((end += line.length));
   }
 
-  /** Up to `max` events from `from` on, of at most `maxBytes` on disk, but at least one. */
+  /**
+   * Up to `max` events from `from` on, of at most `maxBytes` on disk, but at least one; none: what is there cannot be
+   * read any more.
+   */
   async read(from: number, max: number, maxBytes: number): Promise<readonly AgentEvent[]> {
     const index = Math.max(0, from - this.first);
     const start = index === 0 ? 0 : (this.#ends[index - 1] ?? this.bytes);
@@ -80,7 +99,13 @@ export class Segment {
     if (until === index) return [];
     const length = (this.#ends[until - 1] ?? start) - start;
     const bytes = Buffer.alloc(length);
-    const handle = await open(this.#path, constants.O_RDONLY | constants.O_NOFOLLOW);
+    let handle;
+    try {
+      handle = await open(this.#path, constants.O_RDONLY | constants.O_NOFOLLOW);
+    } catch {
+      // Whoever removed it has those events: the rest is to be had all the same.
+      return [];
+    }
     try {
       for (let done = 0; done < length;) {
         const { bytesRead } = await handle.read(bytes, done, length - done, start + done);
@@ -104,6 +129,15 @@ export class Segment {
   }
 }
 
+async function readSegment(path: string): Promise<Buffer> {
+  try {
+    return Buffer.from((await readBounded(path, maxSegmentBytes)) ?? []);
+  } catch (cause) {
+    const problem = problemOf(cause);
+    throw new StateError(`${path}: ${problem}; remove it to lose its events`, { cause });
+  }
+}
+
 /** Names sort as the numbers do. */
 export function segmentName(first: number): string {
   return `${String(first).padStart(16, '0')}.log`;
@@ -117,3 +151,5 @@ export function firstOfSegment(name: string): number | undefined {
 
 const newFile = constants.O_RDWR | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
 const existingFile = constants.O_RDWR | constants.O_NOFOLLOW;
+/** Twice what a spool puts into one, and more. */
+const maxSegmentBytes = 16 * 1024 * 1024;

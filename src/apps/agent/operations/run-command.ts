@@ -35,39 +35,39 @@ export interface ProcessMark {
  */
 export class RunningCommand {
   readonly outcome: Promise<CommandOutcome>;
-  readonly #child: ChildProcess;
+  /** Absent: it could not be run. */
+  readonly #child: ChildProcess | undefined;
   readonly #output: OutputTail;
   readonly #timers: NodeJS.Timeout[] = [];
   #problem: string | undefined;
 
   constructor(options: CommandOptions) {
-    const [program, ...rest] = options.command;
     this.#output = new OutputTail(options.maxOutputBytes);
-    this.#child = spawn(program, rest, {
-      cwd: '/',
-      detached: true,
-      shell: false,
-      env: { ...baseEnvironment, ...options.environment },
-      stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
-    });
-    const { stdout, stderr } = this.#child;
-    for (const stream of [stdout, stderr]) {
+    try {
+      this.#child = spawnGroup(options);
+    } catch (error) {
+      // Some of what is wrong, as a line that is too long for the kernel, Node throws.
+      this.outcome = Promise.resolve(neverRun(error));
+      return;
+    }
+    const child = this.#child;
+    for (const stream of [child.stdout, child.stderr]) {
       stream?.on('data', (chunk: Buffer) => {
         this.#output.add(chunk);
       });
     }
-    this.#readProgress(options.onProgress);
+    this.#readProgress(child, options.onProgress);
     this.#timers.push(
       setTimeout(() => {
         this.stop(`took longer than ${String(options.timeoutMs)} ms`);
       }, options.timeoutMs),
     );
-    this.outcome = this.#ended();
+    this.outcome = this.#ended(child);
   }
 
   /** Absent: it never began, or is gone already. */
   get mark(): ProcessMark | undefined {
-    const { pid } = this.#child;
+    const pid = this.#child?.pid;
     const startTicks = pid === undefined ? undefined : startTicksOf(pid);
     return pid === undefined || startTicks === undefined ? undefined : { pid, startTicks };
   }
@@ -76,7 +76,7 @@ export class RunningCommand {
   stop(problem: string): void {
     if (this.#problem !== undefined) return;
     this.#problem = problem;
-    const { pid } = this.#child;
+    const pid = this.#child?.pid;
     if (pid === undefined) return;
     signalGroup(pid, 'SIGTERM');
     this.#timers.push(
@@ -86,27 +86,27 @@ export class RunningCommand {
     );
   }
 
-  #ended(): Promise<CommandOutcome> {
+  #ended(child: ChildProcess): Promise<CommandOutcome> {
     return new Promise((resolve) => {
-      const finish = (exitCode: number | undefined, problem: string | undefined): void => {
+      const finish = (outcome: CommandOutcome): void => {
         for (const timer of this.#timers) clearTimeout(timer);
-        for (const stream of this.#child.stdio) stream?.destroy();
-        resolve({ exitCode, output: this.#output.text(), problem });
+        for (const stream of child.stdio) stream?.destroy();
+        resolve(outcome);
       };
-      this.#child.once('error', (error) => {
-        finish(undefined, `cannot be run: ${error.message}`);
+      child.once('error', (error) => {
+        finish(neverRun(error));
       });
-      this.#child.once('exit', (code, signal) => {
-        const { pid } = this.#child;
+      child.once('exit', (code, signal) => {
+        const { pid } = child;
         // One that was told to stop takes what it started with it.
         if (this.#problem !== undefined && pid !== undefined) signalGroup(pid, 'SIGKILL');
         const problem = this.#problem ?? (signal === null ? undefined : `ended by ${signal}`);
         const end = (): void => {
-          finish(code ?? undefined, problem);
+          finish({ exitCode: code ?? undefined, output: this.#output.text(), problem });
         };
         // Somebody it started may hold its output open for ever.
         const timer = setTimeout(end, lingerMs);
-        this.#child.once('close', () => {
+        child.once('close', () => {
           clearTimeout(timer);
           end();
         });
@@ -114,8 +114,8 @@ export class RunningCommand {
     });
   }
 
-  #readProgress(onProgress: ((progress: number) => void) | undefined): void {
-    const stream = this.#child.stdio[3] as Readable | null | undefined;
+  #readProgress(child: ChildProcess, onProgress: ((progress: number) => void) | undefined): void {
+    const stream = child.stdio[3] as Readable | null | undefined;
     let rest = '';
     stream?.on('error', () => undefined);
     stream?.on('data', (chunk: Buffer) => {
@@ -128,6 +128,21 @@ export class RunningCommand {
       }
     });
   }
+}
+
+function spawnGroup({ command: [program, ...rest], environment }: CommandOptions): ChildProcess {
+  return spawn(program, rest, {
+    cwd: '/',
+    detached: true,
+    shell: false,
+    env: { ...baseEnvironment, ...environment },
+    stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
+  });
+}
+
+function neverRun(error: unknown): CommandOutcome {
+  const message = error instanceof Error ? error.message : String(error);
+  return { exitCode: undefined, output: '', problem: `cannot be run: ${message}` };
 }
 
 /** Kills the group of a process that was left behind, if it is still the same process. */
