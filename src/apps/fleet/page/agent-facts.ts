@@ -21,12 +21,21 @@ export function heartbeatOf({ lastSeenAt, missed }: AgentSummary, now: Date): Ma
   return html`${relative(lastSeenAt, now)} <span class="problem">${missed} missed</span>`;
 }
 
-/** `3`, or `2 → 3` where the newest is not in force yet. */
+/** `none`, `3`, or `2 → 3` where the newest is not in force yet. */
 export function configurationOf({ desired, effective }: AgentSummary): Markup {
+  if (desired.version === 0 && effective.version === 0) {
+    return html`<span class="none">none</span>`;
+  }
   const current = desired.version === effective.version && desired.hash === effective.hash;
   return current
     ? html`${effective.version}`
     : html`${effective.version} <span class="soon">→ ${desired.version}</span>`;
+}
+
+/** Who opened the connection there is. */
+export function connectionOf({ connection }: AgentSummary): Markup {
+  if (connection === 'none') return html`<span class="none">none</span>`;
+  return html`by the ${connection === 'dialled' ? 'manager' : 'agent'}`;
 }
 
 const mood: Readonly<Record<FleetState, 'good' | 'warn' | 'bad' | 'quiet'>> = {

@@ -1,7 +1,7 @@
 import type { z } from 'zod';
 import type { AgentDetail, history } from '../admin-api/messages.ts';
 import type { AgentEvent } from '../agent-api/messages.ts';
-import { configurationOf, expiryOf, heartbeatOf, stateOf } from './agent-facts.ts';
+import { configurationOf, connectionOf, expiryOf, heartbeatOf, stateOf } from './agent-facts.ts';
 import { historyPlot } from './history-plot.ts';
 import { page } from './layout.ts';
 import { html, type Markup } from './markup.ts';
@@ -69,7 +69,8 @@ function facts(agent: AgentDetail, now: Date): readonly (readonly [string, Marku
   return [
     ['State', stateOf(agent.state)],
     ...optional('Reason', agent.reason),
-    ['Mode', html`${agent.mode}, connection ${agent.connection}`],
+    ['Mode', html`${agent.mode}`],
+    ['Connection', connectionOf(agent)],
     ...optional('Address', agent.address),
     ['Heartbeat', heartbeatOf(agent, now)],
     ['Certificate ends', expiryOf(agent, now)],

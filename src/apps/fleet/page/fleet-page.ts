@@ -5,7 +5,7 @@ import {
   fleetStates,
   type ManagerStatus,
 } from '../admin-api/messages.ts';
-import { configurationOf, expiryOf, heartbeatOf, stateOf } from './agent-facts.ts';
+import { configurationOf, connectionOf, expiryOf, heartbeatOf, stateOf } from './agent-facts.ts';
 import { page } from './layout.ts';
 import { html, type Markup } from './markup.ts';
 import { relative } from './moments.ts';
@@ -20,22 +20,20 @@ export interface FleetView {
 
 /** All agents, and how they are. */
 export function fleetPage({ manager, agents, state, now }: FleetView): string {
-  const { sweep } = manager;
   return page(
     'Fleet',
     html`<header>
         <h1>Fleet</h1>
-        <p>
-          ${manager.spiffeId ?? 'manager'}, version ${manager.version}, started
-          ${relative(manager.startedAt, now)}. ${manager.connected} connected.
-          ${
-            sweep.lastDurationMs === undefined
-              ? ''
-              : html`Last sweep ${relative(sweep.lastStartedAt, now)}:
-                ${(sweep.lastDurationMs / 1000).toFixed(1)} s, p99 ${(sweep.p99Ms ?? 0).toFixed(1)}
-                ms, ${sweep.missed} missed.`
-          }
-        </p>
+        <p>${manager.spiffeId ?? 'a manager that does not know yet who it is'}</p>
+        <dl class="row">
+          ${facts(manager, now).map(
+            ([name, value]) =>
+              html`<div>
+                <dt>${name}</dt>
+                <dd>${value}</dd>
+              </div>`,
+          )}
+        </dl>
       </header>
       ${manager.problems.map((problem) => html`<p class="problem">${problem}</p>`)}
       <ul class="tiles">
@@ -51,6 +49,7 @@ export function fleetPage({ manager, agents, state, now }: FleetView): string {
               <th>Agent</th>
               <th>State</th>
               <th>Connection</th>
+              <th>Mode</th>
               <th>Heartbeat</th>
               <th>Certificate ends</th>
               <th>TLS floor</th>
@@ -63,6 +62,7 @@ export function fleetPage({ manager, agents, state, now }: FleetView): string {
           </tbody>
         </table>
       </div>
+      ${agents.agents.length === 0 ? html`<p class="none">no agent</p>` : ''}
       ${
         agents.next === undefined
           ? ''
@@ -75,11 +75,30 @@ export function fleetPage({ manager, agents, state, now }: FleetView): string {
   );
 }
 
+function facts(manager: ManagerStatus, now: Date): readonly (readonly [string, Markup])[] {
+  const { sweep, startedAt, version, connected } = manager;
+  const facts: (readonly [string, Markup])[] = [
+    ['Version', html`${version}`],
+    ['Started', relative(startedAt, now)],
+    ['Connected', html`${connected}`],
+    ['Heartbeats missed', html`${sweep.missed}`],
+  ];
+  if (sweep.lastDurationMs !== undefined) {
+    facts.push(
+      ['Last sweep', html`${(sweep.lastDurationMs / 1000).toFixed(1)} s`],
+      ['Round trip, p50', html`${(sweep.p50Ms ?? 0).toFixed(1)} ms`],
+      ['Round trip, p99', html`${(sweep.p99Ms ?? 0).toFixed(1)} ms`],
+    );
+  }
+  return facts;
+}
+
 function row(agent: AgentSummary, now: Date): Markup {
   return html`<tr>
     <td><a href="/agents/${agent.id}">${agent.name}</a></td>
     <td>${stateOf(agent.state)}</td>
-    <td>${connectionText[agent.connection]} <span class="none">${agent.mode}</span></td>
+    <td>${connectionOf(agent)}</td>
+    <td>${agent.mode}</td>
     <td>${heartbeatOf(agent, now)}</td>
     <td>${expiryOf(agent, now)}</td>
     <td>${agent.tlsMinVersion ?? ''}</td>
@@ -107,5 +126,3 @@ function tile(
 function total({ states }: ManagerStatus): number {
   return Object.values(states).reduce((sum, count) => sum + count, 0);
 }
-
-const connectionText = { none: 'none,', dialled: 'we dialled,', accepted: 'it dialled,' } as const;

@@ -5,8 +5,8 @@ import { html, type Markup } from './markup.ts';
 type Beat = z.infer<typeof history>['beats'][number];
 
 /**
- * Heartbeats over time: a line of round trips, and a mark at the top for each that was missed. The scale is that of the
- * slowest one.
+ * Heartbeats over time: a line of round trips, and a mark from top to bottom for each that was missed. The scale is
+ * that of the slowest one.
  */
 export function historyPlot(beats: readonly Beat[]): Markup {
   const [first] = beats;
@@ -18,32 +18,47 @@ export function historyPlot(beats: readonly Beat[]): Markup {
   const range = Math.max(1, Date.parse(last.at) - from);
   const slowest = Math.max(1, ...beats.map(({ roundTripMs = 0 }) => roundTripMs));
   const x = (beat: Beat): string =>
-    fixed(margin + ((Date.parse(beat.at) - from) / range) * (width - 2 * margin));
+    fixed(left + ((Date.parse(beat.at) - from) / range) * (width - left - right));
   const y = (milliseconds: number): string =>
-    fixed(height - margin - (milliseconds / slowest) * (height - 3 * margin));
+    fixed(bottom - (milliseconds / slowest) * (bottom - top));
   const missed = beats.filter(({ outcome }) => outcome === 'missed');
-  const segments = runs(beats).map(
-    (run) =>
-      html`<polyline
-        class="round-trip"
-        points="${run.map((beat) => `${x(beat)},${y(beat.roundTripMs ?? 0)}`).join(' ')}"
-      />`,
+  const segments = runs(beats).map((run) => {
+    const line = run.map((beat) => `${x(beat)},${y(beat.roundTripMs ?? 0)}`).join(' ');
+    const [begin = first, end = last] = [run[0], run.at(-1)];
+    return html`<polygon class="under" points="${x(begin)},${y(0)} ${line} ${x(end)},${y(0)}" />
+      <polyline class="round-trip" points="${line}" />`;
+  });
+  const scale = [0, slowest / 2, slowest].map(
+    (milliseconds) =>
+      html`<line
+          class="axis"
+          x1="${left}"
+          x2="${width - right}"
+          y1="${y(milliseconds)}"
+          y2="${y(milliseconds)}"
+        />
+        <text class="end" x="${left - 6}" y="${Number(y(milliseconds)) + 4}">
+          ${milliseconds.toFixed(slowest < 10 ? 1 : 0)} ms
+        </text>`,
   );
   const label = `${String(beats.length)} heartbeats, ${String(missed.length)} missed, slowest ${slowest.toFixed(1)} ms`;
   return html`<svg class="plot" viewBox="0 0 ${width} ${height}" role="img" aria-label="${label}">
-      <line class="axis" x1="${margin}" x2="${width - margin}" y1="${y(0)}" y2="${y(0)}" />
-      ${segments}
+      ${scale} ${segments}
       ${missed.map(
         (beat) =>
-          html`<line class="missed" x1="${x(beat)}" x2="${x(beat)}" y1="${margin}" y2="${y(0)}">
+          html`<line class="missed" x1="${x(beat)}" x2="${x(beat)}" y1="${top}" y2="${bottom}">
             <title>missed at ${beat.at}</title>
           </line>`,
       )}
-      <text x="${margin}" y="${margin}">${slowest.toFixed(1)} ms</text>
-      <text x="${margin}" y="${height - 2}">${first.at.slice(0, 16)}Z</text>
-      <text class="end" x="${width - margin}" y="${height - 2}">${last.at.slice(0, 16)}Z</text>
+      <text x="${left}" y="${height - 4}">${clock(first)}</text>
+      <text class="end" x="${width - right}" y="${height - 4}">${clock(last)}</text>
     </svg>
     <p class="note">${label}</p>`;
+}
+
+/** To the second, UTC. */
+function clock({ at }: Beat): string {
+  return `${at.slice(0, 19).replace('T', ' ')} UTC`;
 }
 
 /** Answered heartbeats between missed ones: no line is drawn over what was not measured. */
@@ -66,6 +81,9 @@ function fixed(value: number): string {
   return value.toFixed(1);
 }
 
-const width = 720;
-const height = 160;
-const margin = 14;
+const width = 960;
+const height = 200;
+const left = 64;
+const right = 8;
+const top = 12;
+const bottom = height - 24;
