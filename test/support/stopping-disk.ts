@@ -17,6 +17,8 @@ export class StoppingDisk {
   readonly directory: string;
   /** Changes so far: files made, written, synced, renamed and removed. */
   steps = 0;
+  /** It stopped at something that could be half done. */
+  stoppedWriting = false;
   readonly #stopAt: number;
   readonly #halfWritten: boolean;
 
@@ -82,6 +84,7 @@ export class StoppingDisk {
           try {
             this.step();
           } catch (error) {
+            if (isFirst) this.stoppedWriting = name === 'write' || name === 'writeFile';
             if (isFirst && this.#halfWritten) await writeHalf(target, name, args);
             throw error;
           }
@@ -135,12 +138,15 @@ export interface Killed {
 export async function killedAtEveryStep({ run, comeBack }: Killed): Promise<number> {
   for (let stopAt = 1; ; stopAt += 1) {
     let isOver = false;
+    let canBeHalf = true;
     for (const halfWritten of [false, true]) {
+      if (halfWritten && !canBeHalf) break;
       const directory = mkdtempSync(join(tmpdir(), 'sidekey-killed-'));
       try {
         const disk = new StoppingDisk(directory, stopAt, halfWritten);
         await on(disk, run);
         isOver = !disk.stopped;
+        canBeHalf = disk.stoppedWriting;
         const step = `killed at ${String(stopAt)}${halfWritten ? ', half-way' : ''}`;
         await on(new StoppingDisk(directory, Infinity, false), () => comeBack(directory, step));
       } finally {
