@@ -1,6 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { mkdir, open, readdir, rename, rm, symlink } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { readBounded, syncDirectory } from '../../../identity/index.ts';
 import type { AgentConfiguration } from '../../fleet/agent-api/configuration.ts';
 
@@ -76,7 +76,8 @@ export class ConfigurationStore {
     } else {
       const next = join(this.#state, 'current.next');
       await rm(next, { force: true });
-      await symlink(this.directoryOf(id), next);
+      // Relative: a state directory may be moved, or restored elsewhere.
+      await symlink(relative(this.#state, this.directoryOf(id)), next);
       await rename(next, current);
     }
     await syncDirectory(this.#state);
