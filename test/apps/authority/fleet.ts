@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -65,6 +65,17 @@ export class Fleet {
     this.#count += 1;
     const whole = `state: ./state\nlisten: [{ address: "unix:./s.sock"${listen} }]\n${text}`;
     return await this.#start(this.#config(`host-${String(this.#count)}`, whole));
+  }
+
+  /** What somebody starts who copied a host's disk: its keys, certificates and tokens, as they are now. */
+  async startCopy({ config, directory }: Member): Promise<Member> {
+    this.#count += 1;
+    const copy = this.#config(
+      `host-${String(this.#count)}-copy`,
+      readFileSync(config.file, 'utf8'),
+    );
+    cpSync(join(directory, 'state'), join(copy.file, '..', 'state'), { recursive: true });
+    return await this.#start(copy);
   }
 
   async restart({ config, composition }: Member): Promise<Member> {
