@@ -38,6 +38,11 @@ export class ManagerProcess {
     );
   }
 
+  /** The first match in its log. */
+  says(pattern: RegExp): Promise<RegExpExecArray> {
+    return this.#command.says(pattern);
+  }
+
   /** It gets no chance to say goodbye. */
   async kill(): Promise<void> {
     await this.#command.stop('SIGKILL');

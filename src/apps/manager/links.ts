@@ -132,5 +132,13 @@ async function openHttps(options: LinksOptions): Promise<AdminService | undefine
   const { admin, identity } = config;
   if (admin.https === undefined) return undefined;
   const https = { address: admin.https, offload, identity, trustDomain, names: admin.names };
-  return await startAdminService({ administration, address: undefined, https, now, log });
+  const service = await startAdminService({
+    administration,
+    address: undefined,
+    https,
+    now,
+    log,
+  });
+  log.info({ address: service.https }, 'operators can connect');
+  return service;
 }
