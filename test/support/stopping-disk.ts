@@ -19,17 +19,18 @@ export class StoppingDisk {
   steps = 0;
   /** It stopped at something that could be half done. */
   stoppedWriting = false;
-  readonly #stopAt: number;
+  /** May be moved: a disk that was full can have room again. */
+  stopAt: number;
   readonly #halfWritten: boolean;
 
   constructor(directory: string, stopAt: number, halfWritten: boolean) {
     this.directory = directory;
-    this.#stopAt = stopAt;
+    this.stopAt = stopAt;
     this.#halfWritten = halfWritten;
   }
 
   get stopped(): boolean {
-    return this.steps >= this.#stopAt;
+    return this.steps >= this.stopAt;
   }
 
   /** Something that is no file, but a moment one can be killed at. Throws once it is stopped. */
