@@ -28,8 +28,6 @@ export class ConfigurationBench {
   async seal(options: {
     readonly version: number;
     readonly content: Uint8Array;
-    /** Absent: the agent of this bench. */
-    readonly agentId?: string;
     /** Absent: in an hour. */
     readonly notAfter?: Date;
   }): Promise<Uint8Array> {
