@@ -16,6 +16,7 @@ import {
 } from './identity-status.ts';
 import type { EnrolledIdentityOptions } from './options.ts';
 import { Renewer } from './renewer.ts';
+import { RetiredKey } from './retired-key.ts';
 import type { RevocationList } from './revocation-list.ts';
 import { StateDirectory } from './state-directory.ts';
 import { nodeTimers } from './timers.ts';
@@ -54,6 +55,7 @@ export class EnrolledIdentity {
   readonly #follower: TrustFollower;
   readonly #listeners = new Set<() => void>();
   readonly #turns = new Turns();
+  readonly #retired: RetiredKey;
   #credential: { readonly slot: CurrentSlot; readonly credential: HostCredential } | undefined;
   #clockSkewMs: number | undefined;
   #started = false;
@@ -65,6 +67,7 @@ export class EnrolledIdentity {
     this.#options = options;
     this.#kept = kept;
     const { dial, now, log, timers = nodeTimers } = options;
+    this.#retired = new RetiredKey(timers, now);
     const random = () => Buffer.from(options.random(6)).readUIntBE(0, 6) / 2 ** 48;
     this.#link = new AuthorityLink({ dial, random, target: () => this.#target() });
     const common = {
@@ -91,7 +94,9 @@ export class EnrolledIdentity {
     });
     this.#renewer = new Renewer({
       ...common,
-      onRenewed: () => {
+      onRenewed: (before) => {
+        const replaced = decryptionOf(before, toHex(before.leaf.fingerprint));
+        if (replaced !== undefined) this.#retired.keep(replaced);
         void this.#reconnect();
       },
     });
@@ -147,10 +152,13 @@ export class EnrolledIdentity {
   /** What opens what was encrypted for this host; absent as {@link current}, or if none is wanted. */
   get decryption(): HostCredential | undefined {
     const slot = this.#enrolledSlot();
-    const privateKey = slot?.keys.decryption;
     const version = this.current?.version;
-    if (slot === undefined || privateKey === undefined || version === undefined) return undefined;
-    return { version, privateKey, chain: slot.decryptionChain };
+    return slot === undefined || version === undefined ? undefined : decryptionOf(slot, version);
+  }
+
+  /** The same of before the last renewal, for some minutes after it. */
+  get retiredDecryption(): HostCredential | undefined {
+    return this.current === undefined ? undefined : this.#retired.credential;
   }
 
   /** Whom to believe; absent before enrolment. */
@@ -283,6 +291,7 @@ export class EnrolledIdentity {
     this.#closed = true;
     this.#enroller.stop();
     this.#renewer.stop();
+    this.#retired.forget();
     const stopped = this.#follower.stop();
     await this.#link.close();
     await Promise.all([stopped, this.#turns.settled()]);
@@ -304,6 +313,7 @@ export class EnrolledIdentity {
     await store.forget();
     await trust.forget();
     this.#credential = undefined;
+    this.#retired.forget();
     reached('host.after_removed');
     await latch?.reopen();
     await directory.remove('forgotten');
@@ -410,4 +420,12 @@ export class EnrolledIdentity {
     const { version, listeners, now } = this.#options;
     return { version, hostTime: now(), listeners: [...(listeners?.() ?? [])] };
   }
+}
+
+function decryptionOf(
+  { keys, decryptionChain }: CurrentSlot,
+  version: string,
+): HostCredential | undefined {
+  const { decryption } = keys;
+  return decryption && { version, privateKey: decryption, chain: decryptionChain };
 }

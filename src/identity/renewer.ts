@@ -11,8 +11,8 @@ export interface RenewerOptions extends RenewalOptions {
   readonly log: Logger;
   /** Runs one thing after the other: enrolling and renewing must not cross. */
   readonly exclusive: (task: () => Promise<void>) => Promise<void>;
-  /** Called when there are new certificates. */
-  readonly onRenewed: () => void;
+  /** Called when there are new certificates, with what they replaced. */
+  readonly onRenewed: (before: CurrentSlot) => void;
   /** Called when a plan or a problem has changed. */
   readonly onChanged: () => void;
 }
@@ -165,7 +165,7 @@ export class Renewer {
       const { current } = store;
       const facts = { generation: current?.generation, notAfter: current?.leaf.notAfter };
       log.info(facts, 'certificates renewed');
-      onRenewed();
+      onRenewed(before);
     }
     const { current } = store;
     if (current?.confirmed === false) {

@@ -10,6 +10,8 @@ export interface CredentialSource {
   readonly current: SourceCredential | undefined;
   /** What opens what is encrypted for it; absent as `current`, or if it has no such key. */
   readonly decryption?: SourceCredential | undefined;
+  /** The same of before the last renewal, as long as something may still be on its way to it. */
+  readonly retiredDecryption?: SourceCredential | undefined;
   /** Whom to believe; absent as long as it has not enrolled. */
   readonly trust: SourceTrust | undefined;
   /** Who is not to be believed any more. */

@@ -1,7 +1,7 @@
 import type { handleUnaryCall } from '@grpc/grpc-js';
 import { wipe } from '../bytes/bytes.ts';
 import type { UnwrapKeyRequest, UnwrapKeyResponse } from '../gen/sidekey/v1/workload.ts';
-import { CmsError, openContentKey, parseRecipientInfo } from '../pki/cms/index.ts';
+import { CmsError, identifies, openContentKey, parseRecipientInfo } from '../pki/cms/index.ts';
 import { parseCertificate } from '../pki/index.ts';
 import { ServiceError } from '../rpc/errors.ts';
 import { CallBudget } from './call-budget.ts';
@@ -26,13 +26,14 @@ export function unwrapKey(
   const answer = (request: UnwrapKeyRequest, { caller, identity }: MessageCall) => {
     budget.spend(caller.id);
     const { name } = identity;
-    const credential = services.identities.enrolledEntry(name)?.source.decryption;
+    const source = services.identities.enrolledEntry(name)?.source;
+    const credential = source?.decryption;
     if (credential === undefined) throw noKey(name);
     const unwrapId = services.newUnwrapId();
     const facts = { unwrapId, caller: caller.id, identity: name };
     const { contentEncryption } = request;
     try {
-      const contentKey = open(request, credential);
+      const contentKey = open(request, credential, source?.retiredDecryption);
       services.log.info({ ...facts, contentEncryption }, 'content key unwrapped');
       return { contentKey: asBuffer(contentKey), unwrapId };
     } catch (error) {
@@ -47,17 +48,24 @@ export function unwrapKey(
   });
 }
 
+/** With the key whose certificate the message names: that of now, or the one a renewal has just replaced. */
 function open(
   { recipientInfo, contentEncryption }: UnwrapKeyRequest,
-  { chain, privateKey }: SourceCredential,
+  current: SourceCredential,
+  retired: SourceCredential | undefined,
 ): Uint8Array {
   if (!contentEncryptions.includes(contentEncryption)) {
     throw new CmsError('unsupported_algorithm', 'the content is encrypted in another way');
   }
   const info = parseRecipientInfo(recipientInfo);
-  const [leaf] = chain;
-  if (leaf === undefined) throw new CmsError('recipient_mismatch', 'there is no certificate');
-  return openContentKey(info, { certificate: parseCertificate(leaf), privateKey });
+  const keys = retired === undefined ? [current] : [current, retired];
+  for (const { chain, privateKey } of keys) {
+    const [leaf] = chain;
+    const certificate = leaf && parseCertificate(leaf);
+    if (certificate === undefined || !identifies(info.recipient, certificate)) continue;
+    return openContentKey(info, { certificate, privateKey });
+  }
+  throw new CmsError('recipient_mismatch', 'the message is for another certificate');
 }
 
 /** The same memory under the name the generated code wants. */

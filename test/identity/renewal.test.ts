@@ -62,6 +62,37 @@ describe('renewal', () => {
     expect(agent().generation).to.equal(2);
   });
 
+  it('keeps the key for decryption of before for minutes, in memory, and no longer', async () => {
+    const before = identity.decryption!;
+    expect(identity.retiredDecryption).to.equal(undefined);
+    await identity.renew();
+    expect(identity.decryption!.privateKey.equals(before.privateKey)).to.equal(false);
+    expect(identity.retiredDecryption?.privateKey.equals(before.privateKey)).to.equal(true);
+    expect(identity.retiredDecryption?.chain).to.deep.equal(before.chain);
+    const second = identity.decryption!;
+    clock.advance(4 * 60_000);
+    await identity.renew();
+    expect(identity.retiredDecryption?.privateKey.equals(second.privateKey)).to.equal(true);
+    clock.advance(5 * 60_000 - 1);
+    expect(identity.retiredDecryption).to.not.equal(undefined);
+    clock.advance(1);
+    expect(identity.retiredDecryption).to.equal(undefined);
+    await identity.renew();
+    expect(identity.retiredDecryption).to.not.equal(undefined);
+    await identity.forget();
+    expect(identity.retiredDecryption).to.equal(undefined);
+  });
+
+  it('has no key of before when the machine slept, nor once it starts again', async () => {
+    await identity.renew();
+    clock.jump(5 * 60_000);
+    expect(identity.retiredDecryption).to.equal(undefined);
+    await identity.renew();
+    expect(identity.retiredDecryption).to.not.equal(undefined);
+    await identity.close();
+    expect((await hosts.open(authority, clock)).retiredDecryption).to.equal(undefined);
+  });
+
   it('opens its stream anew with the new certificate', async () => {
     clock.advance(20 * hour);
     await eventually(() => identity.status.renewals === 1);

@@ -295,6 +295,24 @@ describe('messages signed and encrypted by way of a sidecar', () => {
       expect(await refused(call)).to.include({ reason: 'unwrap_refused' });
     });
 
+    it('unwraps what was wrapped for the key that a renewal has just replaced, and for none before', async () => {
+      const { source, decryption } = enrolledHost(ca, 'agent', hosts.agent.spiffeId.slice(-36));
+      const before = hosts.agent.source.decryption!;
+      const wrapped = wrapFor(hosts.agent);
+      try {
+        hosts.agent.source.decryption = source.decryption;
+        expect(await refused(unwrap(wrapped))).to.include({ reason: 'unwrap_refused' });
+        hosts.agent.source.retiredDecryption = before;
+        expect((await unwrap(wrapped)).contentKey).to.deep.equal(contentKey);
+        const now = sealContentKey(parseCertificate(decryption.chain[0]!), contentKey);
+        expect((await unwrap(now)).contentKey).to.deep.equal(contentKey);
+        expect(await refused(unwrap(wrapFor(hosts.rsa)))).to.include({ reason: 'unwrap_refused' });
+      } finally {
+        hosts.agent.source.decryption = before;
+        hosts.agent.source.retiredDecryption = undefined;
+      }
+    });
+
     it('has no use for the key for TLS', async () => {
       const forTls = sealContentKey(
         // The authority never gives such a usage to it; somebody might ask all the same.

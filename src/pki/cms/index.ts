@@ -16,5 +16,6 @@ export {
   openContentKey,
   parseRecipientInfo,
 } from './recipient-info.ts';
+export { identifies } from './identifiers.ts';
 export { encodeSignedData, openSignedData, type SignedContent } from './signed-data.ts';
 export { encodeSignerInfo } from './signer-info.ts';

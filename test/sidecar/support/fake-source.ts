@@ -15,6 +15,7 @@ import type { IssuedIdentity, TestCa } from '../../support/test-ca.ts';
 export class FakeSource implements CredentialSource {
   current: SourceCredential | undefined;
   decryption: SourceCredential | undefined;
+  retiredDecryption: SourceCredential | undefined;
   trust: SourceTrust | undefined;
   problem: string | undefined;
   ticketKeysNotBefore: Date | undefined;
