@@ -27,8 +27,15 @@ export interface MeasuredAuthority {
   restart(): Promise<MeasuredAuthority>;
 }
 
-/** Makes an authority and starts it. `storeUrl` absent: SQLite in its state directory. */
-export async function startAuthority(storeUrl?: string): Promise<MeasuredAuthority> {
+/** Makes an authority and starts it. `store` absent: SQLite in its state directory. */
+export async function startAuthority({
+  store,
+  limits = 'none',
+}: {
+  readonly store?: string;
+  /** Of what one address may do: those of any authority, or none, where one is all hosts there are. */
+  readonly limits?: 'default' | 'none';
+} = {}): Promise<MeasuredAuthority> {
   const directory = mkdtempSync(join(tmpdir(), 'sidekey-bench-authority-'));
   const config = join(directory, 'authority.yaml');
   writeFileSync(
@@ -36,8 +43,7 @@ export async function startAuthority(storeUrl?: string): Promise<MeasuredAuthori
     `authority:
   trustDomain: bench.example
   listen: 127.0.0.1:${String(await unusedPort())}
-${storeUrl === undefined ? '' : `  store: "${storeUrl}"\n`}  limits: { handshakesPerSecondPerSource: 100000, connectionsPerSource: 16384 }
-log: { level: warn }
+${store === undefined ? '' : `  store: "${store}"\n`}${limits === 'none' ? noLimits : ''}log: { level: warn }
 `,
   );
   sidekey(['authority', 'init', '--config', config]);
@@ -112,3 +118,5 @@ export async function unusedPort(): Promise<number> {
 
 /** `getconf CLK_TCK` is 100 wherever Linux runs Node. */
 const MS_PER_TICK = 10;
+const noLimits =
+  '  limits: { handshakesPerSecondPerSource: 100000, connectionsPerSource: 16384 }\n';

@@ -31,7 +31,7 @@ export class Table {
       minimumFractionDigits: digits,
       maximumFractionDigits: digits,
     });
-    process.stdout.write(`${what.padEnd(64)}${figure.padStart(10)} ${unit.padEnd(4)} ${target}\n`);
+    process.stdout.write(`${what.padEnd(64)}${figure.padStart(10)} ${unit.padEnd(5)} ${target}\n`);
   }
 
   end(): void {
