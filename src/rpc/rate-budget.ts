@@ -23,10 +23,16 @@ export class RateBudget {
     return this.#left >= 1;
   }
 
-  /** Takes one unit, also when none is left. */
-  spend(): void {
+  /** ms until some is left; 0: now. */
+  get waitMs(): number {
     this.#refill();
-    this.#left -= 1;
+    return Math.max(0, ((1 - this.#left) * 1000) / this.#perSecond);
+  }
+
+  /** Takes units, also when none is left. */
+  spend(units = 1): void {
+    this.#refill();
+    this.#left -= units;
   }
 
   /** Gives units back, up to `burst`. */

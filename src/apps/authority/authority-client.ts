@@ -1,4 +1,3 @@
-import type { Duplex } from 'node:stream';
 import { authorizeOperator, authorizeOwner } from '../../ca/administration/index.ts';
 import type { Caller } from '../../ca/context.ts';
 import type { AuthorityConnections, ConnectionOrigin, PeerIdentity } from '../../ca/index.ts';
@@ -13,7 +12,8 @@ export type AuthorityClient =
       readonly peer: PeerIdentity;
       /** What is counted as one source. */
       readonly source: string;
-      readonly stream: Duplex;
+      /** Ends the connection at once, at the cost of its source. */
+      readonly cut: () => void;
     };
 
 interface Call {
@@ -43,7 +43,7 @@ export class AuthorityClients implements AuthorityConnections {
   /** Ends the connection of a call at once. */
   cut(call: Call): void {
     const client = this.#connection(call)?.listener;
-    if (client?.kind === 'tls') client.stream.destroy();
+    if (client?.kind === 'tls') client.cut();
   }
 
   /** For administration: the owner, or an operator. Throws `ServiceError`. */

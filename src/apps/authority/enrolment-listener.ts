@@ -42,12 +42,15 @@ export class EnrolmentListener {
       }
       const { acceptor, rpc } = service;
       acceptor.accept(raw).then(
-        ({ stream, peer, source }) => {
+        (accepted) => {
+          const { stream, peer, source } = accepted;
           const client = {
             kind: 'tls',
             peer: peer ?? anonymous,
             source: sourceOf(source),
-            stream,
+            cut: () => {
+              accepted.cut();
+            },
           } as const;
           rpc.inject(stream, client, (reason) => {
             this.#refused(source, reason);

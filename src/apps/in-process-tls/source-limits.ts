@@ -43,6 +43,15 @@ export class SourceLimits {
     };
   }
 
+  /**
+   * Makes a source pay for a connection as for many: it was closed for what came over it. Those of one
+   * source that are closed together pay once.
+   */
+  charge(address: string): void {
+    const { handshakes } = this.#source(sourceOf(address));
+    if (handshakes.available) handshakes.spend(handshakesOfCut);
+  }
+
   #source(name: string): Source {
     const { handshakesPerSecondPerSource: perSecond, now } = this.#options;
     const known = this.#sources.get(name);
@@ -85,3 +94,5 @@ export function sourceOf(address: string): string {
 }
 
 const maxSources = 16_384;
+/** So that who comes again at once, and again, is soon refused before a handshake. */
+const handshakesOfCut = 20;

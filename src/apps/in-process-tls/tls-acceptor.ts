@@ -39,6 +39,8 @@ export interface AcceptedTls<Peer> {
   readonly peer: Peer | undefined;
   /** Address it came from. */
   readonly source: string;
+  /** Ends it at once, for what came over it: its source may not come again as often. */
+  cut(): void;
 }
 
 /**
@@ -111,7 +113,11 @@ export class TlsAcceptor<Peer> {
       release();
     });
     await secured(socket);
-    return { stream: socket, peer: run.peer, source };
+    const cut = (): void => {
+      this.#sources.charge(source);
+      socket.destroy();
+    };
+    return { stream: socket, peer: run.peer, source, cut };
   }
 
   destroyAll(): void {

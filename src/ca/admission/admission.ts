@@ -10,14 +10,25 @@ export interface AdmissionLimits {
 
 export const defaultAdmissionLimits: AdmissionLimits = {
   inFlight: 1536,
-  source: { burst: 2048, perSecond: 100, maxSources: 20_000 },
+  source: { burst: 256, perSecond: 100, maxSources: 20_000 },
 };
 
 /** What goes first when there is too much. */
 export type AdmissionClass = 'renew' | 'enroll';
 
-/** Refused for what came from there before: nothing is known against this request itself. */
-export class SourceExhausted extends ServiceError {}
+/** A refusal without a look at the request, to be told late: at once it would cost more than to ask again. */
+export class Postponed extends ServiceError {
+  /** When to say so, from now. */
+  readonly holdMs: number;
+
+  constructor(
+    message: string,
+    details: { readonly holdMs: number; readonly retryAfterMs: number },
+  ) {
+    super('RESOURCE_EXHAUSTED', 'busy', message, details);
+    this.holdMs = details.holdMs;
+  }
+}
 
 /** Leave to work on a request; ended once. */
 export interface Admitted {
@@ -43,19 +54,24 @@ export class Admission {
     return this.#inFlight.renew + this.#inFlight.enroll;
   }
 
-  /** Throws `ServiceError` (`RESOURCE_EXHAUSTED`) with a time to come again. */
+  /** Throws {@link Postponed}, with a time to come again. */
   admit(kind: AdmissionClass, source: string): Admitted {
-    if (!this.#sources.take(source)) {
-      const message = 'too many requests failed that came from there';
-      throw this.#busy(message, SourceExhausted);
+    const holdMs = this.#sources.waitMs(source);
+    if (holdMs > 0) {
+      throw new Postponed('too many requests failed that came from there', {
+        holdMs,
+        retryAfterMs: this.#slots.take(),
+      });
     }
     const { inFlight } = this.#limits;
     const isFull =
       this.inFlight >= inFlight ||
       (kind === 'enroll' && this.#inFlight.enroll >= Math.ceil((inFlight * 2) / 3));
     if (isFull) {
-      this.#sources.refund(source);
-      throw this.#busy('the authority has more to do than it can');
+      throw new Postponed('the authority has more to do than it can', {
+        holdMs: 0,
+        retryAfterMs: this.#slots.take(),
+      });
     }
     this.#inFlight[kind] += 1;
     let ended = false;
@@ -64,9 +80,8 @@ export class Admission {
         if (ended) return;
         ended = true;
         this.#inFlight[kind] -= 1;
-        if (!good) return;
-        this.#sources.refund(source);
-        this.#slots.served();
+        if (good) this.#slots.served();
+        else this.#sources.failed(source);
       },
     };
   }
@@ -74,12 +89,6 @@ export class Admission {
   /** ms after which one of many is to come again. */
   retryAfterMs(): number {
     return this.#slots.take();
-  }
-
-  #busy(message: string, kind: typeof ServiceError = ServiceError): ServiceError {
-    return new kind('RESOURCE_EXHAUSTED', 'busy', message, {
-      retryAfterMs: this.#slots.take(),
-    });
   }
 }
 

@@ -1,7 +1,7 @@
 import { RateBudget } from '../../rpc/rate-budget.ts';
 
 export interface SourceLimits {
-  /** Requests of one source at work, and failed ones, before it has to wait. */
+  /** Failed requests of one source before it has to wait. */
   readonly burst: number;
   /** Failed requests a source may make per second in the long run. */
   readonly perSecond: number;
@@ -25,32 +25,33 @@ export class SourceBuckets {
     this.#now = now;
   }
 
-  /** Takes one, or answers `false`. */
-  take(source: string): boolean {
-    const budget = this.#of(source);
-    if (!budget.available) return false;
+  /**
+   * 0 for a source that may ask; otherwise the ms after which to refuse it. These grow with each, up to
+   * half a minute, so that a source in debt hears no more often than it may fail.
+   */
+  waitMs(source: string): number {
+    const budget = this.#budgets.get(source);
+    const waitMs = budget?.waitMs ?? 0;
+    if (waitMs > 0 && waitMs < LONGEST_WAIT_MS) budget?.spend();
+    return waitMs;
+  }
+
+  /** A request of a source turned out to be wrong. */
+  failed(source: string): void {
+    const budget = this.#budgets.get(source) ?? new RateBudget(this.#limits, this.#now);
     budget.spend();
-    return true;
-  }
-
-  /** Gives back what a request took that was in order. */
-  refund(source: string): void {
-    this.#budgets.get(source)?.refund(1);
-  }
-
-  get size(): number {
-    return this.#budgets.size;
-  }
-
-  #of(source: string): RateBudget {
-    const known = this.#budgets.get(source);
     this.#budgets.delete(source);
-    const budget = known ?? new RateBudget(this.#limits, this.#now);
     this.#budgets.set(source, budget);
     if (this.#budgets.size > this.#limits.maxSources) {
       const [oldest] = this.#budgets.keys();
       if (oldest !== undefined) this.#budgets.delete(oldest);
     }
-    return budget;
+  }
+
+  /** Sources that failed. */
+  get size(): number {
+    return this.#budgets.size;
   }
 }
+
+const LONGEST_WAIT_MS = 30_000;

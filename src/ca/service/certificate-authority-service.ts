@@ -11,7 +11,7 @@ import type {
   TrustBundle,
 } from '../../gen/sidekey/v1/certificate_authority.ts';
 import { ServiceError, toStatus } from '../../rpc/errors.ts';
-import { SourceExhausted } from '../admission/admission.ts';
+import { Postponed } from '../admission/admission.ts';
 import type { HeldAnswers } from '../admission/held-answers.ts';
 import type { Issued } from '../issue/issued.ts';
 import type { CallOrigin, Issuance } from './issuance.ts';
@@ -23,7 +23,7 @@ export interface CertificateAuthorityServiceOptions {
   /** The newest version. */
   readonly trustBundle: () => TrustBundle;
   readonly now: () => Date;
-  /** Where the refusals of those whose requests keep failing wait. */
+  /** Where refusals wait that are told late. */
   readonly held: HeldAnswers;
   /** Ends the connection of a call at once. */
   readonly cut: (call: { getPeer(): string }) => void;
@@ -53,8 +53,8 @@ export function createCertificateAuthorityService(
           const refuse = (): void => {
             callback(toStatus(asServiceError(error)));
           };
-          if (!(error instanceof SourceExhausted)) refuse();
-          else if (!options.held.hold(refuse)) options.cut(call);
+          if (!(error instanceof Postponed)) refuse();
+          else if (!options.held.hold(refuse, error.holdMs)) options.cut(call);
         },
       );
     };

@@ -55,6 +55,16 @@ describe('SourceLimits', () => {
     expect(admit('192.0.2.1')).to.be.a('function');
   });
 
+  it('lets a source wait whose connection was cut', () => {
+    (admit('192.0.2.1') as () => void)();
+    for (let count = 0; count < 9; count += 1) limits.charge('::ffff:192.0.2.1');
+    expect(admit('192.0.2.1')).to.equal('too many handshakes of one source');
+    now += 6000;
+    expect(admit('192.0.2.1')).to.equal('too many handshakes of one source');
+    now += 1000;
+    expect(admit('192.0.2.1')).to.be.a('function');
+  });
+
   it('remembers a bounded number of sources, and those that are connected', () => {
     admit('192.0.2.1');
     admit('192.0.2.1');

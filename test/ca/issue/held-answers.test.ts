@@ -3,8 +3,10 @@ import { HeldAnswers } from '../../../src/ca/admission/held-answers.ts';
 
 describe('HeldAnswers', () => {
   const fired: (() => void)[] = [];
+  const delays: number[] = [];
   const timers = {
-    after: (_ms: number, callback: () => void) => {
+    after: (ms: number, callback: () => void) => {
+      delays.push(ms);
       fired.push(callback);
       return () => undefined;
     },
@@ -14,12 +16,14 @@ describe('HeldAnswers', () => {
     const held = new HeldAnswers(timers, 1);
     let answers = 0;
     const answer = (): void => void (answers += 1);
-    expect(held.hold(answer)).to.equal(true);
+    expect(held.hold(answer, 5000)).to.equal(true);
     expect([answers, held.held]).to.deep.equal([0, 1]);
-    expect(held.hold(answer)).to.equal(false);
+    expect(held.hold(answer, 5000)).to.equal(false);
     fired.shift()?.();
     expect([answers, held.held]).to.deep.equal([1, 0]);
-    expect(held.hold(answer)).to.equal(true);
+    expect(held.hold(answer, 5000)).to.equal(true);
     expect(fired).to.have.length(1);
+    new HeldAnswers(timers).hold(answer, 1);
+    expect(delays).to.deep.equal([5000, 5000, 1000]);
   });
 });

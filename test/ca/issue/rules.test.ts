@@ -180,19 +180,23 @@ describe('admission', () => {
     admission.admit('renew', 'c');
   });
 
-  it('charges sources for failures only', () => {
+  it('lets sources wait for their failures', () => {
     const clock = testClock();
     const buckets = new SourceBuckets({ burst: 3, perSecond: 1, maxSources: 2 }, clock.now);
-    for (let index = 0; index < 10; index += 1) {
-      expect(buckets.take('good')).to.equal(true);
-      buckets.refund('good');
+    for (let index = 0; index < 3; index += 1) {
+      expect(buckets.waitMs('bad')).to.equal(0);
+      buckets.failed('bad');
     }
-    for (let index = 0; index < 3; index += 1) expect(buckets.take('bad')).to.equal(true);
-    expect(buckets.take('bad')).to.equal(false);
-    clock.advance(1000);
-    expect(buckets.take('bad')).to.equal(true);
-    buckets.take('third');
-    buckets.take('fourth');
+    // Each later than the one before, as they may fail once a second.
+    expect([buckets.waitMs('bad'), buckets.waitMs('bad')]).to.deep.equal([1000, 2000]);
+    expect(buckets.waitMs('good')).to.equal(0);
+    clock.advance(3000);
+    expect(buckets.waitMs('bad')).to.equal(0);
+    buckets.failed('bad');
+    const waits = Array.from({ length: 100 }, () => buckets.waitMs('bad'));
+    expect(Math.max(...waits)).to.equal(30_000);
+    buckets.failed('third');
+    buckets.failed('fourth');
     expect(buckets.size).to.equal(2);
   });
 
