@@ -1,5 +1,4 @@
 import { dirname, resolve } from 'node:path';
-import type { z } from 'zod';
 import { parseSpiffePattern, type SpiffePattern } from '../pki/index.ts';
 import type { ListenAddress } from '../rpc/address.ts';
 import { formatAddress, isLoopback, parseListenAddress } from '../rpc/address.ts';
@@ -8,8 +7,7 @@ import { cipherSuites } from '../tls/cipher-suites.ts';
 import { NamedGroup } from '../tls/registries.ts';
 import { type AuthorityConfig, authorityProblems, buildAuthority } from './authority-config.ts';
 import { configSchema, kindOf, type RawConfig } from './config-schema.ts';
-import { ConfigurationError } from './configuration-error.ts';
-import { readYaml, type YamlSource } from './yaml-source.ts';
+import { parseSettings, type ReportSetting } from './settings.ts';
 
 /** Who may call through a listener, and as which identities. */
 export interface AllowRule {
@@ -137,46 +135,13 @@ export interface SidecarConfig {
 
 /**
  * Turns the text of a configuration file into settings. `file` names it in messages; paths in it
- * are relative to its directory. Throws {@link ConfigurationError} with everything that is wrong.
+ * are relative to its directory. Throws `ConfigurationError` with everything that is wrong.
  */
 export function parseSidecarConfig(text: string, file: string): SidecarConfig {
-  const source = readYaml(text, file);
-  if (source.problems.length > 0) throw new ConfigurationError(source.problems);
-  const parsed = configSchema.safeParse(source.value);
-  const problems = parsed.success
-    ? contradictions(parsed.data, source)
-    : [
-        ...parsed.error.issues.flatMap((issue) => describe(issue, source)),
-        ...behindUnknownKeys(source, parsed.error.issues),
-      ];
-  if (!parsed.success || problems.length > 0) throw new ConfigurationError(problems);
-  return build(parsed.data, file);
+  return build(parseSettings(text, file, { schema: configSchema, contradictions }), file);
 }
 
 type RawIdentity = RawConfig['identities'][string];
-
-/** Keys nobody knows must not hide what is wrong with the others: looks again without them. */
-function behindUnknownKeys(
-  source: YamlSource,
-  issues: readonly z.core.$ZodIssue[],
-): readonly string[] {
-  const value = structuredClone(source.value);
-  for (const issue of issues) {
-    if (issue.code !== 'unrecognized_keys') return [];
-    const holder = issue.path.reduce<unknown>(
-      (inner, key) => (isMap(inner) ? inner[String(key)] : undefined),
-      value,
-    );
-    if (!isMap(holder)) return [];
-    for (const key of issue.keys) Reflect.deleteProperty(holder, key);
-  }
-  const parsed = configSchema.safeParse(value);
-  return parsed.success ? contradictions(parsed.data, source) : [];
-}
-
-function isMap(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null;
-}
 
 function build(raw: RawConfig, file: string): SidecarConfig {
   const path = (relative: string): string => resolve(dirname(file), relative);
@@ -290,13 +255,9 @@ function resolved(text: string, path: (relative: string) => string): ListenAddre
 }
 
 /** What each setting by itself cannot show. */
-function contradictions(raw: RawConfig, source: YamlSource): readonly string[] {
-  const problems: string[] = [];
+function contradictions(raw: RawConfig, report: ReportSetting): void {
   const names = Object.keys(raw.identities);
-  const report = (path: readonly PropertyKey[], message: string): void => {
-    problems.push(`${source.place(path)}: ${pathText(path)}: ${message}`);
-  };
-  problems.push(...sectionProblems(raw, source));
+  sectionProblems(raw, report);
   const defaults = names.filter((name) => raw.identities[name]?.default === true);
   for (const name of defaults.slice(1)) {
     report(['identities', name, 'default'], `"${defaults[0] ?? ''}" is the default already`);
@@ -326,15 +287,10 @@ function contradictions(raw: RawConfig, source: YamlSource): readonly string[] {
       report(['admin', 'address'], 'is not a loopback address; see dangerouslyAllowRemote');
     }
   }
-  return problems;
 }
 
 /** A process serves applications, or is an authority, or both. */
-function sectionProblems(raw: RawConfig, source: YamlSource): readonly string[] {
-  const problems: string[] = [];
-  const report = (path: readonly PropertyKey[], message: string): void => {
-    problems.push(`${source.place(path)}: ${pathText(path)}: ${message}`);
-  };
+function sectionProblems(raw: RawConfig, report: ReportSetting): void {
   const serves = raw.listen.length > 0 || Object.keys(raw.identities).length > 0;
   if (raw.authority === undefined || serves) {
     if (raw.listen.length === 0) report(['listen'], 'must hold at least one listener');
@@ -350,17 +306,16 @@ function sectionProblems(raw: RawConfig, source: YamlSource): readonly string[] 
   if (fromFiles && raw.trust.bundle === undefined) {
     report(['trust', 'bundle'], 'identities from files need to know whom to trust');
   }
-  if (raw.authority === undefined) return problems;
+  if (raw.authority === undefined) return;
   for (const [path, message] of authorityProblems(raw.authority)) {
     report(['authority', ...path], message);
   }
-  return problems;
 }
 
 function tcpProblems(
   listener: RawConfig['listen'][number],
   at: readonly PropertyKey[],
-  report: (path: readonly PropertyKey[], message: string) => void,
+  report: ReportSetting,
 ): void {
   if (!listener.dangerouslyAllowRemote && !isLoopback(parseListenAddress(listener.address))) {
     report([...at, 'address'], 'is not a loopback address; see dangerouslyAllowRemote');
@@ -372,27 +327,4 @@ function tcpProblems(
     if (uid !== undefined) report([...at, 'allow', rule, 'uid'], 'cannot be seen over TCP');
     if (gid !== undefined) report([...at, 'allow', rule, 'gid'], 'cannot be seen over TCP');
   });
-}
-
-function describe(issue: z.core.$ZodIssue, source: YamlSource): readonly string[] {
-  const setting = issue.path.length === 0 ? '' : `${pathText(issue.path)}: `;
-  if (issue.code === 'unrecognized_keys') {
-    return issue.keys.map(
-      (key) => `${source.placeOfKey(issue.path, key)}: ${setting}unknown setting "${key}"`,
-    );
-  }
-  if (issue.code === 'invalid_key') {
-    const key = String(issue.path.at(-1));
-    return [
-      `${source.placeOfKey(issue.path.slice(0, -1), key)}: ${setting}${issue.issues[0]?.message ?? issue.message}`,
-    ];
-  }
-  return [`${source.place(issue.path)}: ${setting}${issue.message}`];
-}
-
-function pathText(path: readonly PropertyKey[]): string {
-  return path
-    .map((part) => (typeof part === 'number' ? `[${String(part)}]` : `.${String(part)}`))
-    .join('')
-    .replace(/^\./u, '');
 }

@@ -20,6 +20,6 @@ export type {
 export { EngineDriver, type EngineOperations, type Progress } from './engine-driver.ts';
 export { joinKeyAndChain, type KeyWithChain } from './local-identity.ts';
 export { checkSidecar, type Sidecar, type SidecarOptions, startSidecar } from './sidecar.ts';
+export { parseSettings, readSettings, type ReportSetting } from './settings.ts';
 export { signatureSchemes } from './signature-schemes.ts';
 export { offeredVersion, type VersionAttempt, VersionAttempts } from './version-attempts.ts';
-export { readYaml, type YamlSource } from './yaml-source.ts';

@@ -1,7 +1,6 @@
-import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { parseListenAddress } from '../../rpc/address.ts';
-import { ConfigurationError, readYaml, type YamlSource } from '../../sidecar/index.ts';
+import { parseSettings, readSettings, type ReportSetting } from '../../sidecar/index.ts';
 import type { ConnectionMode } from '../fleet/agent-api/connection.ts';
 import { agentConfigSchema, type RawAgentConfig } from './config-schema.ts';
 
@@ -58,43 +57,18 @@ export interface BackOffTimes {
   readonly mostMs: number;
 }
 
-/** Reads a configuration file. Throws {@link ConfigurationError} with everything that is wrong with it. */
+/** Reads a configuration file. Throws `ConfigurationError` with everything that is wrong with it. */
 export function readAgentConfig(file: string): AgentConfig {
-  let text: string;
-  try {
-    text = readFileSync(file, 'utf8');
-  } catch (cause) {
-    const message = cause instanceof Error ? cause.message : String(cause);
-    throw new ConfigurationError([`${file}: ${message}`]);
-  }
-  return parseAgentConfig(text, resolve(file));
+  return readSettings(file, parseAgentConfig);
 }
 
 /** The same of a text; paths in it are relative to `file`. */
 export function parseAgentConfig(text: string, file: string): AgentConfig {
-  const source = readYaml(text, file);
-  if (source.problems.length > 0) throw new ConfigurationError(source.problems);
-  const parsed = agentConfigSchema.safeParse(source.value);
-  const problems = parsed.success
-    ? contradictions(parsed.data, source)
-    : parsed.error.issues.map((issue) => {
-        if (issue.code === 'unrecognized_keys') {
-          const [key = ''] = issue.keys;
-          const keys = issue.keys.map((one) => pathText([...issue.path, one])).join(', ');
-          return `${source.placeOfKey(issue.path, key)}: ${keys}: unknown setting`;
-        }
-        return `${source.place(issue.path)}: ${pathText(issue.path)}: ${issue.message}`;
-      });
-  if (!parsed.success || problems.length > 0) throw new ConfigurationError(problems);
-  return build(parsed.data, file);
+  return build(parseSettings(text, file, { schema: agentConfigSchema, contradictions }), file);
 }
 
 /** What each setting by itself cannot show. */
-function contradictions(raw: RawAgentConfig, source: YamlSource): readonly string[] {
-  const problems: string[] = [];
-  const report = (path: readonly PropertyKey[], message: string): void => {
-    problems.push(`${source.place(path)}: ${pathText(path)}: ${message}`);
-  };
+function contradictions(raw: RawAgentConfig, report: ReportSetting): void {
   if (raw.mode !== 'agent-initiated' && raw.listen === undefined) {
     report(['listen'], `needed when mode is ${raw.mode}`);
   }
@@ -118,7 +92,6 @@ function contradictions(raw: RawAgentConfig, source: YamlSource): readonly strin
   if (raw.apply !== undefined && raw.apply.command[0]?.startsWith('/') !== true) {
     report(['apply', 'command', 0], 'the program must be an absolute path');
   }
-  return problems;
 }
 
 function build(raw: RawAgentConfig, file: string): AgentConfig {
@@ -182,8 +155,4 @@ export function hostAndPort(text: string): HostAndPort {
     host: text.slice(0, colon).replace(/^\[|\]$/gu, ''),
     port: Number(text.slice(colon + 1)),
   };
-}
-
-function pathText(path: readonly PropertyKey[]): string {
-  return path.length === 0 ? 'configuration' : path.map(String).join('.');
 }

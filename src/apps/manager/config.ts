@@ -1,7 +1,6 @@
-import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { isLoopback, type ListenAddress, parseListenAddress } from '../../rpc/address.ts';
-import { ConfigurationError, readYaml, type YamlSource } from '../../sidecar/index.ts';
+import { parseSettings, readSettings, type ReportSetting } from '../../sidecar/index.ts';
 import {
   managerConfigSchema,
   type RawActivationRule,
@@ -45,43 +44,18 @@ export interface ManagerConfig {
   readonly metrics: ListenAddress | undefined;
 }
 
-/** Reads a configuration file. Throws {@link ConfigurationError} with everything that is wrong with it. */
+/** Reads a configuration file. Throws `ConfigurationError` with everything that is wrong with it. */
 export function readManagerConfig(file: string): ManagerConfig {
-  let text: string;
-  try {
-    text = readFileSync(file, 'utf8');
-  } catch (cause) {
-    const message = cause instanceof Error ? cause.message : String(cause);
-    throw new ConfigurationError([`${file}: ${message}`]);
-  }
-  return parseManagerConfig(text, resolve(file));
+  return readSettings(file, parseManagerConfig);
 }
 
 /** The same of a text; paths in it are relative to `file`. */
 export function parseManagerConfig(text: string, file: string): ManagerConfig {
-  const source = readYaml(text, file);
-  if (source.problems.length > 0) throw new ConfigurationError(source.problems);
-  const parsed = managerConfigSchema.safeParse(source.value);
-  const problems = parsed.success
-    ? contradictions(parsed.data, source)
-    : parsed.error.issues.map((issue) => {
-        if (issue.code === 'unrecognized_keys') {
-          const [key = ''] = issue.keys;
-          const keys = issue.keys.map((one) => pathText([...issue.path, one])).join(', ');
-          return `${source.placeOfKey(issue.path, key)}: ${keys}: unknown setting`;
-        }
-        return `${source.place(issue.path)}: ${pathText(issue.path)}: ${issue.message}`;
-      });
-  if (!parsed.success || problems.length > 0) throw new ConfigurationError(problems);
-  return build(parsed.data, file);
+  return build(parseSettings(text, file, { schema: managerConfigSchema, contradictions }), file);
 }
 
 /** What each setting by itself cannot show. */
-function contradictions(raw: RawManagerConfig, source: YamlSource): readonly string[] {
-  const problems: string[] = [];
-  const report = (path: readonly PropertyKey[], message: string): void => {
-    problems.push(`${source.place(path)}: ${pathText(path)}: ${message}`);
-  };
+function contradictions(raw: RawManagerConfig, report: ReportSetting): void {
   const listening = (path: readonly PropertyKey[], text: string | undefined): void => {
     if (text === undefined) return;
     try {
@@ -102,7 +76,6 @@ function contradictions(raw: RawManagerConfig, source: YamlSource): readonly str
     report(['metrics', 'address'], 'must be of this host: a unix socket or a loopback address');
   }
   if (raw.reconnect.first > raw.reconnect.most) report(['reconnect'], 'first is more than most');
-  return problems;
 }
 
 function build(raw: RawManagerConfig, file: string): ManagerConfig {
@@ -150,8 +123,4 @@ function unixPath(address: string, path: (relative: string) => string): string {
     /^unix:(?!\/)(.+)$/u,
     (_all, relative: string) => `unix:${path(relative)}`,
   );
-}
-
-function pathText(path: readonly PropertyKey[]): string {
-  return path.length === 0 ? 'configuration' : path.map(String).join('.');
 }

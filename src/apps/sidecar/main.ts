@@ -1,17 +1,17 @@
-import { readFileSync } from 'node:fs';
-import { resolve } from 'node:path';
 import { type Logger, pino } from 'pino';
 import { ListenError } from '../../rpc/listen.ts';
 import {
   checkSidecar,
   ConfigurationError,
   parseSidecarConfig,
+  readSettings,
   type Sidecar,
   type SidecarConfig,
 } from '../../sidecar/index.ts';
 import { startComposition } from './composition.ts';
 import { dangerousEnvironment, type StartedWith } from './environment.ts';
 import { logOutput } from './log-output.ts';
+import { stopSignal } from './stop-signal.ts';
 import { makeUndumpable } from './undumpable.ts';
 
 export interface RunSidecarOptions {
@@ -47,7 +47,7 @@ export async function runSidecar(options: RunSidecarOptions): Promise<number> {
     return 1;
   }
   try {
-    const config = readConfig(options.configPath);
+    const config = readSettings(options.configPath, parseSidecarConfig);
     if (options.check === true) {
       checkSidecar(config);
       stdout(`${options.configPath}: ok`);
@@ -98,31 +98,6 @@ function createLog(level: string): Logger {
     },
     logOutput(1),
   );
-}
-
-/** Resolves with the first signal to stop; a second one ends the process at once. */
-async function stopSignal(): Promise<NodeJS.Signals> {
-  return await new Promise((resolve) => {
-    let stopping = false;
-    const stop = (signal: NodeJS.Signals): void => {
-      if (stopping) process.exit(1);
-      stopping = true;
-      resolve(signal);
-    };
-    process.on('SIGTERM', stop);
-    process.on('SIGINT', stop);
-  });
-}
-
-function readConfig(file: string): SidecarConfig {
-  let text: string;
-  try {
-    text = readFileSync(file, 'utf8');
-  } catch (cause) {
-    const message = cause instanceof Error ? cause.message : String(cause);
-    throw new ConfigurationError([`${file}: ${message}`]);
-  }
-  return parseSidecarConfig(text, resolve(file));
 }
 
 function ignoreSignal(): void {

@@ -13,5 +13,8 @@ export const responseLimits = {
   timeoutMs: 30_000,
 } as const;
 
-/** A body may not inflate to more than this many times its size, once it is past the first 64 KiB. */
+/** Text compresses to a tenth, now and then to a hundredth; what goes further was made to. */
 export const maxInflationRatio = 100;
+
+/** What may come out whatever went in: short texts of one word are no bombs. */
+export const freeInflationBytes = 65_536;

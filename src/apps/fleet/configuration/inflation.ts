@@ -1,9 +1,13 @@
 import { gunzip } from 'node:zlib';
 import { wipe } from '../../../bytes/bytes.ts';
+import { freeInflationBytes, maxInflationRatio } from '../agent-api/limits.ts';
 
 /** The largest content that so many compressed bytes may stand for. */
 export function inflationLimit(compressedBytes: number, maxInflatedBytes: number): number {
-  return Math.min(maxInflatedBytes, Math.max(FREE_BYTES, compressedBytes * MAX_RATIO));
+  return Math.min(
+    maxInflatedBytes,
+    Math.max(freeInflationBytes, compressedBytes * maxInflationRatio),
+  );
 }
 
 /**
@@ -37,9 +41,3 @@ interface Inflated {
 function isInflated(result: unknown): result is Inflated {
   return typeof result === 'object' && result !== null && 'buffer' in result && 'engine' in result;
 }
-
-/** Text compresses to a tenth, now and then to a hundredth; what goes further was made to. */
-const MAX_RATIO = 100;
-
-/** What may come out whatever went in: short texts of one word are no bombs. */
-const FREE_BYTES = 65_536;

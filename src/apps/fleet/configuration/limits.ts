@@ -1,8 +1,10 @@
-/** Bytes of a sealed configuration, as an agent takes it from the wire. */
-export const MAX_SEALED_BYTES = 1024 * 1024;
+import { requestLimits } from '../agent-api/limits.ts';
+
+/** Bytes of a sealed configuration: it is the body of a request. */
+export const MAX_SEALED_BYTES = requestLimits.maxWireBytes;
 
 /** Bytes of a configuration itself, unless an agent says less. */
-export const MAX_INFLATED_BYTES = 8 * 1024 * 1024;
+export const MAX_INFLATED_BYTES = requestLimits.maxInflatedBytes;
 
 /** How far a manager's clock may be ahead of an agent's. */
 export const MAX_CLOCK_SKEW_MS = 5 * 60_000;

@@ -1,6 +1,6 @@
 import { promisify } from 'node:util';
 import { gunzip, gunzipSync, gzip, gzipSync, type InputType, type ZlibOptions } from 'node:zlib';
-import { maxInflationRatio } from '../agent-api/limits.ts';
+import { freeInflationBytes, maxInflationRatio } from '../agent-api/limits.ts';
 import { BodyError } from './body-error.ts';
 
 /**
@@ -8,7 +8,7 @@ import { BodyError } from './body-error.ts';
  * becomes longer than `maxBytes`, or than its size allows, for what is no gzip, and for anything behind it.
  */
 export async function gunzipBounded(wire: Uint8Array, maxBytes: number): Promise<Buffer> {
-  const ratioBytes = Math.max(freeBytes, wire.length * maxInflationRatio);
+  const ratioBytes = Math.max(freeInflationBytes, wire.length * maxInflationRatio);
   const maxOutputLength = Math.min(maxBytes, ratioBytes);
   const options = { maxOutputLength, info: true } as const;
   let inflated;
@@ -53,5 +53,3 @@ const gzipAway = promisify<InputType, Buffer>(gzip);
 
 /** The way to another thread and back costs more than this does, ten times for a heartbeat. */
 const smallBytes = 4096;
-/** Below this, nothing is a bomb. */
-const freeBytes = 64 * 1024;
