@@ -68,7 +68,7 @@ describe('the manager as a program', function () {
     const unknown = await check(
       `${good}heartbeat: { intervall: 1s, kept: 0 }\nmetrics: { address: x }`,
     );
-    expect(unknown.err).to.match(/heartbeat\.intervall: unknown setting/u);
+    expect(unknown.err).to.match(/heartbeat: unknown setting "intervall"/u);
     expect(unknown.err)
       .to.match(/heartbeat\.kept/u)
       .and.match(/metrics\.address/u);
