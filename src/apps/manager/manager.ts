@@ -123,6 +123,8 @@ export class Manager implements ManagerParts {
       store,
       fleet,
       kept: limits.eventsKept,
+      now,
+      log,
       onPulled: (count) => {
         this.#metrics.events.inc(count);
       },

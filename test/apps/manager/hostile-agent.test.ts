@@ -83,6 +83,11 @@ const misdeeds: readonly (readonly [name: string, log: RegExp, misdeed: Misdeed]
     (s) => s.write(`${head}content-encoding: br\r\ncontent-length: 2\r\n\r\n{}`),
   ],
   [
+    'answers with what is no UTF-8',
+    /not JSON in UTF-8/u,
+    (s) => s.write(Buffer.from(`${head}content-length: 12\r\n\r\n{"time":"\xff"}`, 'latin1')),
+  ],
+  [
     'answers with absurd numbers',
     /not understood/u,
     (s) => s.write(json('{"time":"2026-01-01T00:00:00Z","eventHead":1e300,"uptimeSeconds":-1}')),

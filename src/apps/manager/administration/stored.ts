@@ -38,7 +38,7 @@ export async function storedEventsOf(
     message,
     facts: JSON.parse(facts) as AgentEvent['facts'],
   }));
-  return { events, head: row.events_pulled };
+  return { events, head: row.events_stored };
 }
 
 /** Heartbeats of an agent, oldest first. */

@@ -212,6 +212,7 @@ const emptyAgent = {
   activated_at: null,
   activated_by: null,
   events_pulled: 0,
+  events_stored: 0,
   desired_version: 0,
   desired_hash: '',
   desired_until: 0,

@@ -31,7 +31,7 @@ export function detailOf(record: AgentRecord, now: number): AgentDetail {
   return {
     ...summaryOf(record, now),
     registeredAt: moment(row.registered_at),
-    eventsPulled: row.events_pulled,
+    eventsPulled: row.events_stored,
     ...present('activatedAt', row.activated_at === null ? undefined : moment(row.activated_at)),
     ...present('activatedBy', row.activated_by),
     ...present('bootstrapKeyHash', row.bootstrap_key_hash),

@@ -1,5 +1,6 @@
 import type { Queries, Transaction } from '../store/manager-store.ts';
 import type { Row } from '../store/schema.ts';
+import { storableText } from '../store/storable-text.ts';
 
 export type TargetState = Row<'job_target'>['state'];
 
@@ -19,7 +20,7 @@ export async function writeTarget(
 ): Promise<void> {
   await queries
     .updateTable('job_target')
-    .set({ state, exit_code: exitCode ?? null, output: storable(output) })
+    .set({ state, exit_code: exitCode ?? null, output: storableText(output.slice(-maxOutput)) })
     .where('job', '=', job)
     .where('agent', '=', agent)
     .execute();
@@ -83,11 +84,6 @@ export async function countTargets(
     .groupBy('state')
     .execute();
   return Object.fromEntries(rows.map(({ state, count }) => [state, Number(count)]));
-}
-
-/** Neither database takes every character: PostgreSQL no NUL. */
-function storable(text: string): string {
-  return text.replaceAll('\0', '\uFFFD').slice(-maxOutput);
 }
 
 const rowsPerStatement = 500;

@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 import { type Database, openDatabase } from '../../../database/database.ts';
 import type { DatabaseKind } from '../../../database/dialect.ts';
 import { fleetTables } from './migrations/0001-fleet.ts';
+import { eventsStored } from './migrations/0002-events-stored.ts';
 import type { Schema } from './schema.ts';
 
 export type Queries = Kysely<Schema>;
@@ -47,7 +48,11 @@ export class ManagerStore {
 
   /** Rejects with `StoreError`. */
   static async open({ url, now, log }: ManagerStoreOptions): Promise<ManagerStore> {
-    const database = await openDatabase<Schema>({ url, log, migrations: [fleetTables] });
+    const database = await openDatabase<Schema>({
+      url,
+      log,
+      migrations: [fleetTables, eventsStored],
+    });
     return new ManagerStore(database, now);
   }
 

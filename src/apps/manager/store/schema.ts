@@ -48,8 +48,10 @@ export interface AgentTable {
   readonly registered_at: number;
   readonly activated_at: number | null;
   readonly activated_by: string | null;
-  /** Sequence number of the newest event that is kept here. */
+  /** Sequence number, of the agent's, of the newest event it has told. */
   readonly events_pulled: number;
+  /** The number of the newest that is kept here: they go up by one, whatever the agent counts. */
+  readonly events_stored: number;
   readonly desired_version: number;
   readonly desired_hash: string;
   readonly desired_until: number;

@@ -31,12 +31,14 @@ export class Sweep {
   readonly #options: SweepOptions;
   readonly #schedule: Schedule<AgentRecord>;
   readonly #limiter: Limiter;
+  readonly #pulls: Limiter;
   readonly #cycles: Cycles;
   #missed = 0;
 
   constructor(options: SweepOptions) {
     this.#options = options;
     this.#limiter = new Limiter(options.atOnce);
+    this.#pulls = new Limiter(options.atOnce);
     this.#cycles = new Cycles(options.intervalMs, options.now());
     this.#schedule = new Schedule((record) => {
       if (!isActive(record)) return;
@@ -120,10 +122,14 @@ export class Sweep {
     });
     onBeat(record, roundTripMs);
     if (heartbeat.eventHead === record.row.events_pulled) return;
-    await events.pull(record, heartbeat.eventHead).catch((error: unknown) => {
-      const why = error instanceof Error ? error.message : String(error);
-      log.info({ agent: record.row.id }, `events could not be fetched: ${why}`);
-    });
+    const { eventHead } = heartbeat;
+    // Not in the place of a heartbeat: an agent that has much to tell, or is slow, keeps nobody else waiting.
+    this.#pulls
+      .run(() => events.pull(record, eventHead))
+      .catch((error: unknown) => {
+        const why = error instanceof Error ? error.message : String(error);
+        log.info({ agent: record.row.id }, `events could not be fetched: ${why}`);
+      });
   }
 
   #miss(record: AgentRecord): void {
