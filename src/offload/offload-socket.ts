@@ -371,7 +371,8 @@ export class OffloadSocket extends TlsSurface {
   }
 
   #process({ plaintexts, warning, end }: Incoming, lent: ArrayBufferLike | undefined): void {
-    if (warning !== undefined && this.#state.tag === 'Established') {
+    // Our close_notify was our last word (RFC 5246 §7.2.1).
+    if (warning !== undefined && this.#state.tag === 'Established' && this.raw.writable) {
       this.raw.write(this.#state.writer.alert('warning', warning));
     }
     const more = this.#deliver(plaintexts, lent);

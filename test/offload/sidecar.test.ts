@@ -12,6 +12,7 @@ import { startTestSidecar, type TestSidecar } from '../sidecar/fixture.ts';
 import { createTestCa, type IssuedIdentity, type TestCa } from '../support/test-ca.ts';
 import { failure, listen, readBytes, securePair } from './support/connections.ts';
 import { memoryPair } from './support/memory-pair.ts';
+import { WireTap } from './support/wire-tap.ts';
 
 const dnsNames = ['localhost'];
 
@@ -108,6 +109,32 @@ describe('the offload with a sidecar', () => {
       }
     });
   }
+
+  it('lets a request to renegotiate lie that comes after its own last word', async () => {
+    const listener = offload.createServer({ allowHalfOpen: true, identity: 'web' });
+    const { tap, port } = await WireTap.to(await listen(listener));
+    const client = connectTls({
+      ...{ port, host: '127.0.0.1', ca: ca.pem, servername: 'localhost' },
+      ...{ maxVersion: 'TLSv1.2', allowHalfOpen: true },
+    });
+    client.on('error', () => undefined);
+    const [server] = (await once(listener, 'secureConnection')) as [OffloadSocket];
+    server.resume();
+    server.end();
+    client.resume();
+    await once(client, 'end');
+    const records = () => tap.records('fromClient').length;
+    const before = records();
+    client.renegotiate({}, () => undefined);
+    // Only a write sets it off.
+    client.write('and more');
+    while (records() === before) await new Promise((resolve) => setImmediate(resolve));
+    client.destroy();
+    // It was not answered, and the peer went without a goodbye.
+    expect(await failure(server)).to.have.property('code', 'ERR_OFFLOAD_TRUNCATED');
+    tap.close();
+    listener.close();
+  });
 
   it('exports the same keying material as the other side (RFC 5705)', async () => {
     const keyingMaterial = [{ label: 'EXPORTER-sidekey-test', length: 32 }];
