@@ -57,7 +57,7 @@ export function keyingMaterial(
   requests: readonly KeyingMaterialRequest[] | undefined,
 ): readonly KeyingMaterialRequest[] {
   return (requests ?? []).map(({ label, length, context }) => {
-    if (!(length >= 1 && length <= 255)) {
+    if (!(length >= 1 && length <= maxKeyingMaterialBytes)) {
       throw new RangeError(`keying material "${label}" of ${String(length)} bytes`);
     }
     return { label, length, ...(context === undefined ? {} : { context: Buffer.from(context) }) };
@@ -108,3 +108,6 @@ const foreignOptions = [
   ['pskCallback', 'pre-shared keys are not supported'],
   ['privateKeyIdentifier', 'private keys live in the sidecar'],
 ] as const;
+
+/** What a sidecar gives for one label. */
+const maxKeyingMaterialBytes = 1024;

@@ -11,7 +11,7 @@ export type PeerName =
 /** A secret to be exported from the session (RFC 5705 §4), asked for before the handshake. */
 export interface KeyingMaterialRequest {
   readonly label: string;
-  /** Bytes, 1 to 255. */
+  /** Bytes, 1 to 1024. */
   readonly length: number;
   /** Absent and empty differ. */
   readonly context?: Uint8Array;

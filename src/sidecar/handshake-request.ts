@@ -120,12 +120,14 @@ export function checkExporters(requests: readonly ExporterRequest[]): readonly E
     throw invalid('keying_material', `more than ${String(maxExporters)} requests`);
   }
   for (const { label, length } of requests) {
-    if (!/^[\x20-\x7e]{1,128}$/u.test(label)) {
-      throw invalid('keying_material', 'a label has 1 to 128 ASCII characters');
+    if (!/^[\x20-\x7e]{0,128}$/u.test(label)) {
+      throw invalid('keying_material', 'a label has at most 128 ASCII characters');
     }
     if (reservedLabels.has(label))
       throw invalid('keying_material', `"${label}" is reserved for TLS`);
-    if (length < 1 || length > 255) throw invalid('keying_material', 'length is 1 to 255 bytes');
+    if (length < 1 || length > maxKeyingMaterialBytes) {
+      throw invalid('keying_material', `length is 1 to ${String(maxKeyingMaterialBytes)} bytes`);
+    }
   }
   return requests;
 }
@@ -158,6 +160,8 @@ const reservedLabels: ReadonlySet<string> = new Set([
 
 const maxApplicationProtocols = 16;
 const maxExporters = 8;
+/** RFC 5705 has no bound; the answer to the caller has. */
+const maxKeyingMaterialBytes = 1024;
 /** As many as one application waits for at a time; each is compared with, once a handshake. */
 const maxPins = 256;
 const maxPeers = 256;

@@ -202,6 +202,18 @@ describe('SetUpSession', () => {
         reason: 'invalid_request',
       },
       {
+        name: 'a label that is not ASCII',
+        requests: [{ server_start: { keying_material: [{ label: 'é', length: 16 }] } }],
+        code: 3,
+        reason: 'invalid_request',
+      },
+      {
+        name: 'more keying material than is given',
+        requests: [{ server_start: { keying_material: [{ label: 'a', length: 1025 }] } }],
+        code: 3,
+        reason: 'invalid_request',
+      },
+      {
         name: 'an ALPN name that cannot be sent',
         requests: [
           { client_start: { target_name: 'a.b', application_protocols: ['x'.repeat(256)] } },
