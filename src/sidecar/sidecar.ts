@@ -23,6 +23,7 @@ import { ConfigurationError } from './configuration-error.ts';
 import type { BootstrapSource, CredentialSource } from './credential-source.ts';
 import { loadDescriptors } from './descriptors.ts';
 import { enrolledFigures, EnrolledFollower } from './enrolled-follower.ts';
+import { OffloadedHandshake } from './handshake.ts';
 import { IdentityStore } from './identities.ts';
 import { enrollIdentity, forgetIdentity, renewIdentity } from './identity-upkeep.ts';
 import { IdentityWatchers } from './identity-watchers.ts';
@@ -162,21 +163,21 @@ class RunningSidecar implements Sidecar {
       readCredentials: options.readCredentials ?? createPeerCredentialsReader(),
       now,
     });
+    const handshakes = {
+      policy: tls,
+      identities,
+      signer: this.#signer,
+      sessions: this.#sessions,
+      tickets: this.#tickets,
+      p384: new RateBudget({ burst: limits.p384PerSecond, perSecond: limits.p384PerSecond }, now),
+      now,
+      nextConnectionId: counter(),
+    };
     this.#service = new HandshakeService(
       {
-        handshakes: {
-          policy: tls,
-          identities,
-          signer: this.#signer,
-          sessions: this.#sessions,
-          tickets: this.#tickets,
-          p384: new RateBudget(
-            { burst: limits.p384PerSecond, perSecond: limits.p384PerSecond },
-            now,
-          ),
-          now,
-          nextConnectionId: counter(),
-        },
+        deadlines: tls,
+        newHandshake: (request, caller, onBroken) =>
+          new OffloadedHandshake(request, caller, handshakes, onBroken),
         admission,
         metrics: this.#metrics,
         versionAttempts: this.#attempts,

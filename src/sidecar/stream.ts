@@ -1,11 +1,13 @@
 import type { ServerDuplexStream } from '@grpc/grpc-js';
 import type { Logger } from 'pino';
 import { isDenial, ServiceError, toStatus } from '../rpc/errors.ts';
-import type { HandshakeFailure } from '../tls/config.ts';
+import type { HandshakeFailure, HandshakeResult } from '../tls/config.ts';
 import type { Admission, Slot, Waiting } from './admission.ts';
 import { type Caller, presentedTokens } from './callers.ts';
-import type { Progress } from './engine-driver.ts';
-import { type HandshakeServices, OffloadedHandshake } from './handshake.ts';
+import type { EngineDriver, Progress } from './engine-driver.ts';
+import type { TlsPolicy } from './config.ts';
+import type { SessionOutcome } from './handshake.ts';
+import type { HandshakeRequest, ProvableName } from './handshake-request.ts';
 import type { SidecarMetrics } from './metrics.ts';
 import {
   decodeRequest,
@@ -29,9 +31,26 @@ import { offeredVersion, type VersionAttempts } from './version-attempts.ts';
 /** A stream of SetUpSession; messages are still bytes. */
 export type SessionCall = ServerDuplexStream<Buffer, Buffer>;
 
+/** One handshake, as a stream drives it. */
+export interface StreamedHandshake {
+  readonly driver: EngineDriver;
+  /** What we act as, as far as it is settled. */
+  readonly localIdentity: ProvableName | undefined;
+  /** Turns the engine's result into the caller's. Throws `ServiceError` if it may not have it. */
+  complete(result: HandshakeResult): SessionOutcome;
+  /** Overwrites all secrets. */
+  wipe(): void;
+}
+
 /** What the streams of one sidecar share. */
 export interface StreamServices {
-  readonly handshakes: HandshakeServices;
+  readonly deadlines: Deadlines;
+  /** Throws `ServiceError` if the caller asks for what it may not have. */
+  readonly newHandshake: (
+    request: HandshakeRequest,
+    caller: Caller,
+    onBroken: (error: unknown) => void,
+  ) => StreamedHandshake;
   readonly admission: Readonly<Record<'client' | 'server', Admission>>;
   readonly metrics: SidecarMetrics;
   readonly versionAttempts: VersionAttempts;
@@ -39,6 +58,11 @@ export interface StreamServices {
   readonly newHandshakeId: () => string;
   readonly isDraining: () => boolean;
 }
+
+export type Deadlines = Pick<
+  TlsPolicy,
+  'firstMessageTimeoutMs' | 'handshakeTimeoutMs' | 'idleTimeoutMs'
+>;
 
 /** What a stream knows of the connection it came in on. */
 export interface StreamConnection {
@@ -90,7 +114,7 @@ export class SessionStream {
     call.once('cancelled', () => {
       this.#gone();
     });
-    this.#timer.wait('start', services.handshakes.policy.firstMessageTimeoutMs);
+    this.#timer.wait('start', services.deadlines.firstMessageTimeoutMs);
   }
 
   /**
@@ -165,7 +189,7 @@ export class SessionStream {
     if (this.#services.isDraining()) throw draining();
     attempt.caller = this.#connection.identify(presentedTokens(message.tokens));
     const { caller } = attempt;
-    this.#timer.limit(this.#services.handshakes.policy.handshakeTimeoutMs);
+    this.#timer.limit(this.#services.deadlines.handshakeTimeoutMs);
     const waiting = this.#services.admission[request.role].acquire(
       caller.id,
       (slot) => {
@@ -182,9 +206,9 @@ export class SessionStream {
 
   #admitted(attempt: Attempt, caller: Caller, slot: Slot): void {
     const { request } = attempt;
-    let handshake: OffloadedHandshake;
+    let handshake: StreamedHandshake;
     try {
-      handshake = new OffloadedHandshake(request, caller, this.#services.handshakes, (error) => {
+      handshake = this.#services.newHandshake(request, caller, (error) => {
         this.#broke(error);
       });
     } catch (error) {
@@ -428,7 +452,7 @@ export class SessionStream {
 
   /** A peer may take its time before it says anything at all. */
   #peerTimeoutMs(attempt: Attempt): number {
-    const { firstMessageTimeoutMs, idleTimeoutMs } = this.#services.handshakes.policy;
+    const { firstMessageTimeoutMs, idleTimeoutMs } = this.#services.deadlines;
     return attempt.heardPeer ? idleTimeoutMs : firstMessageTimeoutMs;
   }
 }
@@ -437,7 +461,7 @@ interface Running {
   readonly tag: 'Running';
   readonly attempt: Attempt;
   readonly slot: Slot;
-  readonly handshake: OffloadedHandshake;
+  readonly handshake: StreamedHandshake;
   /** A request is open. */
   pending: boolean;
 }
