@@ -63,10 +63,8 @@ export class ShimConnectionConfig {
 
   server(memory: ShimMemory): ServerConfig {
     const { booleans, strings } = this.#flags;
-    const select = strings.get('select-alpn');
-    const protocols = booleans.has('reject-alpn') ? ['no such protocol'] : [];
     return {
-      ...this.#common(select === undefined ? protocols : [select]),
+      ...this.#common(serverProtocols(this.#flags)),
       role: 'server',
       credentials: this.#offered(),
       unknownServerName: 'default',
@@ -148,7 +146,7 @@ export class ShimConnectionConfig {
   }
 }
 
-function exporterOf(
+export function exporterOf(
   length: number,
   strings: ReadonlyMap<string, string>,
   booleans: ReadonlySet<string>,
@@ -179,6 +177,13 @@ function checkSignatures(certificates: readonly Uint8Array[], trusted: Buffer): 
       );
     }
   }
+}
+
+/** What a server is told to select, and nothing else. */
+export function serverProtocols({ strings, booleans }: ShimFlags): string[] {
+  const select = strings.get('select-alpn');
+  const protocols = booleans.has('reject-alpn') ? ['no such protocol'] : [];
+  return select === undefined ? protocols : [select];
 }
 
 /** The runner's ALPN lists are in wire form. */

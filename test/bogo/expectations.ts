@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { parseCertificatePem } from '../../src/pki/index.ts';
 import type { HandshakeResult } from '../../src/tls/config.ts';
-import { ShimError, type ShimConnection } from './connection.ts';
+import { ShimError } from './connection.ts';
 import { LEGACY_CREDENTIAL } from './credentials.ts';
 import { fingerprint, type ShimMemory } from './engine-session.ts';
 import type { ShimFlags } from './flags.ts';
@@ -10,7 +10,7 @@ import type { ShimFlags } from './flags.ts';
 export function checkExpectations(
   flags: ShimFlags,
   result: HandshakeResult,
-  connection: ShimConnection,
+  connection: { readonly signedWith: string | undefined },
   number: number,
   memory: ShimMemory,
 ): void {

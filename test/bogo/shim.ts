@@ -1,15 +1,20 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { createClientHandshake } from '../../src/tls/client/handshake.ts';
+import type { Handshake } from '../../src/tls/config.ts';
 import { createServerHandshake } from '../../src/tls/server/handshake.ts';
 import { checkExpectations } from './expectations.ts';
 import { ShimConnectionConfig, ShimMemory } from './engine-session.ts';
 import { parseFlags, type ShimFlags, Unimplemented, UNIMPLEMENTED } from './flags.ts';
 import { ShimConnection } from './connection.ts';
+import { OffloadedConnection } from './offload-connection.ts';
+import { type NextHandshake, ShimSidecar } from './sidecar.ts';
 
 /**
  * The program BoringSSL's protocol tests run as the implementation under test: the handshake engine
- * and the application's record layer in one process, over a plain socket.
+ * and the application's record layer in one process, over a plain socket. With `VIA=sidecar` in the
+ * environment it is an application with the offload library, and the engine is behind the gRPC
+ * service of a sidecar on a unix socket.
  */
 async function main(argv: readonly string[]): Promise<number> {
   if (argv.includes('-is-handshaker-supported')) {
@@ -18,19 +23,39 @@ async function main(argv: readonly string[]): Promise<number> {
   }
   const memory = new ShimMemory();
   const connections = 1 + (parseFlags(argv, 0).numbers.get('resume-count') ?? 0);
-  for (let number = 0; number < connections; number += 1) {
-    await oneConnection(parseFlags(argv, number), memory, number);
+  const next: { handshake?: NextHandshake } = {};
+  const sidecar =
+    process.env['VIA'] === 'sidecar' ? await ShimSidecar.start(() => next.handshake!) : undefined;
+  try {
+    for (let number = 0; number < connections; number += 1) {
+      const flags = parseFlags(argv, number);
+      const config = new ShimConnectionConfig(flags);
+      next.handshake = { config, memory };
+      const socket = await dial(flags);
+      const connection =
+        sidecar === undefined
+          ? new ShimConnection(socket, engine(flags, config, memory), config, flags)
+          : new OffloadedConnection(socket, sidecar, flags);
+      await oneConnection(connection, flags, memory, number);
+    }
+  } finally {
+    await sidecar?.close();
   }
   return 0;
 }
 
-async function oneConnection(flags: ShimFlags, memory: ShimMemory, number: number): Promise<void> {
-  const config = new ShimConnectionConfig(flags);
-  const socket = await dial(flags);
-  const handshake = flags.booleans.has('server')
+function engine(flags: ShimFlags, config: ShimConnectionConfig, memory: ShimMemory): Handshake {
+  return flags.booleans.has('server')
     ? createServerHandshake(config.server(memory))
     : createClientHandshake(config.client(memory));
-  const connection = new ShimConnection(socket, handshake, config, flags);
+}
+
+async function oneConnection(
+  connection: ShimConnection | OffloadedConnection,
+  flags: ShimFlags,
+  memory: ShimMemory,
+  number: number,
+): Promise<void> {
   try {
     const result = await connection.handshake();
     checkExpectations(flags, result, connection, number, memory);
