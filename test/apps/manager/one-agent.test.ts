@@ -1,4 +1,6 @@
 import { expect } from 'chai';
+import { once } from 'node:events';
+import { reverseProtocols } from '../../../src/apps/fleet/agent-api/connection.ts';
 import type { Member } from '../authority/fleet.ts';
 import { eventually, ManagedFleet, type RunningManager } from '../../support/managed-fleet.ts';
 
@@ -41,6 +43,26 @@ describe('one id of an agent', function () {
     await eventually(() => record().lastSeenAt !== undefined);
     return started;
   }
+
+  it('refuses whoever is no agent before any HTTP', async () => {
+    for (const role of ['service', 'manager', 'operator'] as const) {
+      const host = await agentHost();
+      await all.fleet.enroll(all.authority.running, host, role);
+      const [address = '', port = ''] = running.manager.listening!.split(':');
+      const socket = all.fleet.application(host).connect({
+        host: address,
+        port: Number(port),
+        ALPNProtocols: reverseProtocols,
+        targetIdentities: [running.manager.status().spiffeId!],
+      });
+      const received: unknown[] = [];
+      socket.on('data', (chunk) => received.push(chunk));
+      const [error] = (await once(socket, 'error')) as [{ readonly alert?: string }];
+      expect(error.alert, role).to.equal('access_denied');
+      expect(received).to.have.length(0);
+    }
+    expect(running.manager.fleet.size).to.equal(0);
+  });
 
   it('is served by its newest connection, and the one before is closed', async () => {
     const host = await agentHost();
