@@ -22,12 +22,13 @@ fail() { echo "FAILED   $*"; exit 1; }
 summary() { echo "docker check: $passed passed, 0 failed, $skipped skipped"; exit 0; }
 
 # --- systemd ---------------------------------------------------------------------------------------------
-unit=docker/sidekey-sidecar.service
 if command -v systemd-analyze >/dev/null; then
-  # 15 is an exposure of 1.5 on a scale of 10.
-  systemd-analyze security --offline=true --threshold=15 "$unit" >"$work/score" 2>/dev/null ||
-    fail "systemd-analyze security: $(tail -n 1 "$work/score")"
-  ok "$(sed -n 's/^→ //p' "$work/score" | tr -d '🙂😀')"
+  for unit in docker/*.service; do
+    # 15 is an exposure of 1.5 on a scale of 10.
+    systemd-analyze security --offline=true --threshold=15 "$unit" >"$work/score" 2>/dev/null ||
+      fail "systemd-analyze security: $(tail -n 1 "$work/score")"
+    ok "$(sed -n 's/^→ //p' "$work/score" | tr -d '🙂😀')"
+  done
 else
   skip "systemd-analyze: not installed"
 fi

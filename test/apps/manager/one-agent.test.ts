@@ -57,8 +57,8 @@ describe('one id of an agent', function () {
       });
       const received: unknown[] = [];
       socket.on('data', (chunk) => received.push(chunk));
-      const [error] = (await once(socket, 'error')) as [{ readonly alert?: string }];
-      expect(error.alert, role).to.equal('access_denied');
+      const [error] = (await once(socket, 'error')) as [{ readonly reason?: string }];
+      expect(error.reason, role).to.equal('access_denied');
       expect(received).to.have.length(0);
     }
     expect(running.manager.fleet.size).to.equal(0);
