@@ -18,16 +18,20 @@ export type Leave = () => void;
  */
 export class HandshakeGate {
   readonly #limits: GateLimits;
+  readonly #now: () => number;
   /** By source, in the order of their turns. */
   readonly #queues = new Map<string, Waiting[]>();
   #waiting = 0;
   #running = 0;
   #tokens: number;
-  #refilledAt = performance.now();
+  #refilledAt: number;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(limits: GateLimits) {
+  /** `now`: milliseconds of a clock that only goes forward. */
+  constructor(limits: GateLimits, now = () => performance.now()) {
     this.#limits = limits;
+    this.#now = now;
+    this.#refilledAt = now();
     this.#tokens = limits.perSecond;
   }
 
@@ -47,7 +51,7 @@ export class HandshakeGate {
       return Promise.resolve(undefined);
     }
     return new Promise((resolve) => {
-      queue.push({ resolve, until: performance.now() + patienceMs });
+      queue.push({ resolve, until: this.#now() + patienceMs });
       this.#queues.set(source, queue);
       this.#waiting += 1;
       this.#admit();
@@ -66,7 +70,7 @@ export class HandshakeGate {
     while (this.#waiting > 0 && this.#tokens >= 1 && this.#running < this.#limits.atOnce) {
       const next = this.#next();
       if (next === undefined) return;
-      if (next.until < performance.now()) {
+      if (next.until < this.#now()) {
         next.resolve(undefined);
         continue;
       }
@@ -106,7 +110,7 @@ export class HandshakeGate {
   }
 
   #refill(): void {
-    const now = performance.now();
+    const now = this.#now();
     const { perSecond } = this.#limits;
     this.#tokens = Math.min(
       perSecond,
