@@ -12,6 +12,7 @@ import {
 import { AgentError } from '../agent-error.ts';
 import type { AgentConfig } from '../config.ts';
 import type { EventSink } from '../events/event-spool.ts';
+import { killLeftBehind, type ProcessMark } from '../operations/process-mark.ts';
 import { RunningCommand } from '../operations/run-command.ts';
 import type { AgentRecord } from '../state/agent-record.ts';
 import type { Surroundings } from '../surroundings.ts';
@@ -194,7 +195,10 @@ export class Configurations {
   /** Makes one the one in force; answers why it is not. */
   async #takeOver(next: ConfigurationId): Promise<string | undefined> {
     const { record, surroundings } = this.#options;
-    const problem = await this.#runHook(next);
+    const problem = await this.#runHook(next, async (process) => {
+      const applying = { ...next, process };
+      await record.update((data) => ({ configuration: { ...data.configuration, applying } }));
+    });
     if (problem !== undefined) return problem;
     try {
       await this.#store.putInForce(next);
@@ -234,7 +238,11 @@ export class Configurations {
   async #recover(): Promise<void> {
     const { record, config } = this.#options;
     const { applying, version, hash } = record.data.configuration;
-    if (applying !== undefined) await this.#rollBack(applying, 'the agent was interrupted');
+    if (applying !== undefined) {
+      // It would go on taking over what is given up here.
+      if (applying.process !== undefined) killLeftBehind(applying.process);
+      await this.#rollBack(applying, 'the agent was interrupted');
+    }
     const id = { version, hash };
     if (version === 0) {
       await this.follow();
@@ -262,12 +270,15 @@ export class Configurations {
     events.add('problem', `configuration ${String(version)} on disk cannot be used`, { problem });
   }
 
-  /** Has the owner's program take a configuration over; answers why it did not. */
-  async #runHook(id: ConfigurationId): Promise<string | undefined> {
+  /** Has the owner's program take a configuration over, once `begun` knows which process it is; answers why it did not. */
+  async #runHook(
+    id: ConfigurationId,
+    begun?: (process: ProcessMark) => Promise<void>,
+  ): Promise<string | undefined> {
     const { apply } = this.#options.config;
     const [program, ...rest] = apply?.command ?? [];
     if (apply === undefined || program === undefined) return undefined;
-    const { exitCode, output, problem } = await new RunningCommand({
+    const running = new RunningCommand({
       command: [program, ...rest],
       timeoutMs: apply.timeoutMs,
       maxOutputBytes: 4096,
@@ -275,7 +286,18 @@ export class Configurations {
         SIDEKEY_CONFIGURATION_VERSION: String(id.version),
         SIDEKEY_CONFIGURATION: id.version === 0 ? '' : this.#store.directoryOf(id),
       },
-    }).outcome;
+    });
+    const { mark } = running;
+    if (mark !== undefined) {
+      await begun?.(mark).catch((error: unknown) => {
+        this.#options.surroundings.log.error(
+          { err: error },
+          'apply command cannot be written down',
+        );
+        running.stop('cannot be written down');
+      });
+    }
+    const { exitCode, output, problem } = await running.outcome;
     if (exitCode === 0) return undefined;
     this.#options.surroundings.log.warn(
       { version: id.version, exitCode, problem, output },

@@ -1,6 +1,6 @@
-import { mkdir, readdir, readFile } from 'node:fs/promises';
+import { mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type StateDirectory, syncDirectory } from '../../../identity/index.ts';
+import { readBounded, type StateDirectory, syncDirectory } from '../../../identity/index.ts';
 import type { AgentEvent, Events, eventKinds } from '../../fleet/agent-api/messages.ts';
 import type { Surroundings } from '../surroundings.ts';
 import { encodeEventLine } from './event-line.ts';
@@ -294,10 +294,15 @@ function bounded(facts: EventFacts): EventFacts {
 
 async function readDropped(path: string): Promise<number> {
   try {
-    const count = Number((await readFile(path, 'utf8')).trim());
+    const bytes = await readBounded(path, 64);
+    const count = Number(
+      Buffer.from(bytes ?? [])
+        .toString('latin1')
+        .trim(),
+    );
     return Number.isSafeInteger(count) && count >= 0 ? count : 0;
   } catch {
-    // Nothing was dropped so far, or the count is lost with the disk: it is for people only.
+    // The count is lost: it is for people only.
     return 0;
   }
 }

@@ -4,13 +4,14 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { readBounded, StateDirectory, syncDirectory } from '../../../identity/index.ts';
 import { operation } from '../../fleet/agent-api/messages.ts';
+import { processMark } from './process-mark.ts';
 import { StateError } from '../state/state-error.ts';
 
 const schema = operation.extend({
   key: z.string().max(128),
   /** SHA-256 of name and arguments: the key stands for these alone. */
   requestHash: z.string(),
-  process: z.object({ pid: z.int().min(1), startTicks: z.string() }).optional(),
+  process: processMark.optional(),
 });
 
 /** All that is known of an operation. */

@@ -6,7 +6,8 @@ import type { OperationConfig } from '../config.ts';
 import type { EventSink } from '../events/event-spool.ts';
 import type { Surroundings } from '../surroundings.ts';
 import { type JournalEntry, OperationJournal } from './operation-journal.ts';
-import { killLeftBehind, RunningCommand } from './run-command.ts';
+import { killLeftBehind } from './process-mark.ts';
+import { RunningCommand } from './run-command.ts';
 
 export interface OperationsOptions {
   readonly state: string;
@@ -23,6 +24,8 @@ export class Operations {
   readonly #options: OperationsOptions;
   readonly #journal: OperationJournal;
   readonly #running = new Map<string, RunningOperation>();
+  /** End pauses at once. */
+  readonly #wakers: (() => void)[] = [];
   #closing = false;
 
   private constructor(options: OperationsOptions, journal: OperationJournal) {
@@ -39,7 +42,7 @@ export class Operations {
 
   /** How many run now. */
   get running(): number {
-    return this.#running.size;
+    return [...this.#running.values()].filter(({ entry }) => entry.state === 'running').length;
   }
 
   /**
@@ -105,6 +108,7 @@ export class Operations {
     this.#closing = true;
     const all = [...this.#running.values()];
     for (const { command } of all) command?.stop('the agent was stopped');
+    for (const wake of this.#wakers.splice(0)) wake();
     await Promise.all(all.map(({ ended }) => ended));
     await this.#journal.close();
   }
@@ -128,35 +132,61 @@ export class Operations {
     });
     operation.command = running;
     if (this.#closing) running.stop('the agent was stopped');
+    await this.#mark(operation, running);
+    const { exitCode, output, problem } = await running.outcome;
+    const ended: JournalEntry = {
+      ...operation.entry,
+      process: undefined,
+      state:
+        this.#closing && problem !== undefined
+          ? 'interrupted'
+          : exitCode === 0
+            ? 'succeeded'
+            : 'failed',
+      endedAt: surroundings.now().toISOString(),
+      ...(exitCode === undefined ? {} : { exitCode }),
+      output: withProblem(output, problem, maxOutputBytes),
+    };
+    operation.entry = ended;
+    if (await this.#writeEnd(ended)) this.#tellEnd(ended, problem);
+    this.#running.delete(key);
+    operation.hasEnded();
+  }
+
+  /** Writes down which process it is: without that, nobody could end it after a crash. */
+  async #mark(operation: RunningOperation, running: RunningCommand): Promise<void> {
+    const { mark } = running;
+    if (mark === undefined) return;
+    operation.entry = { ...operation.entry, process: mark };
     try {
-      const { mark } = running;
-      if (mark !== undefined) {
-        operation.entry = { ...operation.entry, process: mark };
-        await this.#journal.write(operation.entry);
-      }
-      const { exitCode, output, problem } = await running.outcome;
-      const ended: JournalEntry = {
-        ...operation.entry,
-        process: undefined,
-        state:
-          this.#closing && problem !== undefined
-            ? 'interrupted'
-            : exitCode === 0
-              ? 'succeeded'
-              : 'failed',
-        endedAt: surroundings.now().toISOString(),
-        ...(exitCode === undefined ? {} : { exitCode }),
-        output: withProblem(output, problem, maxOutputBytes),
-      };
-      operation.entry = ended;
-      await this.#journal.write(ended);
-      this.#tellEnd(ended, problem);
+      await this.#journal.write(operation.entry);
     } catch (error) {
+      const { id, name } = operation.entry;
+      const { log } = this.#options.surroundings;
+      log.error({ err: error, name, id }, 'operation cannot be written down');
       running.stop('the agent cannot keep its journal');
-      surroundings.log.error({ err: error, name, id }, 'operation cannot be written down');
-    } finally {
-      this.#running.delete(key);
-      operation.hasEnded();
+    }
+  }
+
+  /** What was done is done, and answered from memory: the disk is asked until it takes it, or we are stopped. */
+  async #writeEnd(ended: JournalEntry): Promise<boolean> {
+    const { log, timers } = this.#options.surroundings;
+    for (let isFirst = true; ; isFirst = false) {
+      try {
+        await this.#journal.write(ended);
+        return true;
+      } catch (error) {
+        const { id, name } = ended;
+        if (isFirst) log.error({ err: error, name, id }, 'end of operation cannot be written down');
+        if (this.#closing) return false;
+        await new Promise<void>((resolve) => {
+          const stop = timers.after(retryMs, resolve);
+          this.#wakers.push(() => {
+            stop();
+            resolve();
+          });
+        });
+      }
     }
   }
 
@@ -310,3 +340,4 @@ const maxRunning = 4;
 /** A key stands for its operation for at least as long. */
 const keptMs = 7 * 86_400_000;
 const maxKept = 4096;
+const retryMs = 5000;

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
 import type { Readable } from 'node:stream';
 import { OutputTail } from './output-tail.ts';
+import { markOf, type ProcessMark, signalGroup } from './process-mark.ts';
 
 export interface CommandOptions {
   /** Program and arguments, given to the kernel as they are. */
@@ -21,12 +21,6 @@ export interface CommandOutcome {
   readonly output: string;
   /** Why it did not end by itself. */
   readonly problem: string | undefined;
-}
-
-/** Tells a process from another that has its number later: its start, in ticks since the machine's. */
-export interface ProcessMark {
-  readonly pid: number;
-  readonly startTicks: string;
 }
 
 /**
@@ -68,8 +62,7 @@ export class RunningCommand {
   /** Absent: it never began, or is gone already. */
   get mark(): ProcessMark | undefined {
     const pid = this.#child?.pid;
-    const startTicks = pid === undefined ? undefined : startTicksOf(pid);
-    return pid === undefined || startTicks === undefined ? undefined : { pid, startTicks };
+    return pid === undefined ? undefined : markOf(pid);
   }
 
   /** Ends the group: asks first, then does not. */
@@ -143,30 +136,6 @@ function spawnGroup({ command: [program, ...rest], environment }: CommandOptions
 function neverRun(error: unknown): CommandOutcome {
   const message = error instanceof Error ? error.message : String(error);
   return { exitCode: undefined, output: '', problem: `cannot be run: ${message}` };
-}
-
-/** Kills the group of a process that was left behind, if it is still the same process. */
-export function killLeftBehind({ pid, startTicks }: ProcessMark): void {
-  if (startTicksOf(pid) === startTicks) signalGroup(pid, 'SIGKILL');
-}
-
-function signalGroup(pid: number, signal: NodeJS.Signals): void {
-  try {
-    process.kill(-pid, signal);
-  } catch {
-    // Nobody is left in it.
-  }
-}
-
-/** Field 22 of proc_pid_stat(5), behind the name, which may hold anything. */
-function startTicksOf(pid: number): string | undefined {
-  try {
-    const text = readFileSync(`/proc/${String(pid)}/stat`, 'latin1');
-    return text.slice(text.lastIndexOf(')') + 2).split(' ')[19];
-  } catch {
-    // It is gone.
-    return undefined;
-  }
 }
 
 const baseEnvironment = {

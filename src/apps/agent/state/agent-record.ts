@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { readBounded, type StateDirectory } from '../../../identity/index.ts';
 import { connectionModes } from '../../fleet/agent-api/connection.ts';
 import { agentStates } from '../../fleet/agent-api/messages.ts';
+import { processMark } from '../operations/process-mark.ts';
 import { StateError } from './state-error.ts';
 
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/u);
@@ -39,7 +40,14 @@ const schema = z.strictObject({
     hash: sha256.or(z.literal('')),
     appliedAt: z.iso.datetime().optional(),
     /** Being applied: whoever finds this at its start was interrupted. */
-    applying: z.strictObject({ version: z.int().min(1), hash: sha256 }).optional(),
+    applying: z
+      .strictObject({
+        version: z.int().min(1),
+        hash: sha256,
+        /** The program that takes it over. */
+        process: processMark.optional(),
+      })
+      .optional(),
   }),
 });
 

@@ -60,12 +60,12 @@ describe('a configuration of an agent that is killed at any step', function () {
       const steps = await killedAtEveryStep({
         run: async ({ directory }) => {
           answered = 0;
-          await withConfigurations(directory, hook, async (configurations) => {
-            for (const version of [1, 2]) {
+          for (const version of [1, 2]) {
+            await withConfigurations(directory, hook && version === 2, async (configurations) => {
               const outcome = await outcomeOf(configurations.apply(sealed[version]!));
               if (outcome === 'applied') answered = version;
-            }
-          });
+            });
+          }
         },
         comeBack: async (directory, step) => {
           await withConfigurations(directory, hook, async (configurations, record) => {
@@ -88,6 +88,8 @@ describe('a configuration of an agent that is killed at any step', function () {
                 'configuration_refused',
               );
             }
+          });
+          await withConfigurations(directory, false, async (configurations, record) => {
             expect(await outcomeOf(configurations.apply(sealed[3]!)), step).to.equal('applied');
             expectInForce(directory, 3, record.data.configuration.hash, step);
           });

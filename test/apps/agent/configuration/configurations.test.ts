@@ -15,6 +15,7 @@ import { expect } from 'chai';
 import { parseAgentConfig } from '../../../../src/apps/agent/config.ts';
 import { Configurations } from '../../../../src/apps/agent/configuration/configurations.ts';
 import type { EventKind } from '../../../../src/apps/agent/events/event-spool.ts';
+import { RunningCommand } from '../../../../src/apps/agent/operations/run-command.ts';
 import { AgentRecord } from '../../../../src/apps/agent/state/agent-record.ts';
 import { StateDirectory } from '../../../../src/identity/index.ts';
 import type { LogLine } from '../../../sidecar/fixture.ts';
@@ -176,6 +177,22 @@ describe('the configuration of an agent', () => {
     expect(readdirSync(join(path, 'configurations'))).to.have.length(1);
     // That version was never in force: it may come again.
     expect(await offer(2, { ...labelled('good'), secrets: { word: 'c' } })).to.equal('applied');
+  });
+
+  it('is rolled back after the agent was killed, and the program that took it over then with it', async () => {
+    expect(await offer(1, labelled('one'))).to.equal('applied');
+    const { configuration } = record.data;
+    const leftBehind = new RunningCommand({
+      command: ['/bin/sleep', '60'],
+      timeoutMs: 60_000,
+      maxOutputBytes: 1000,
+    });
+    const applying = { version: 2, hash: 'a'.repeat(64), process: leftBehind.mark! };
+    await record.update(() => ({ configuration: { ...configuration, applying } }));
+    await open();
+    expect((await leftBehind.outcome).problem).to.equal('ended by SIGKILL');
+    expect(record.data.configuration).to.deep.equal(configuration);
+    expect(configurations.current?.labels).to.deep.equal({ is: 'one' });
   });
 
   it('is rolled back when there is no such program, or it takes too long', async () => {
