@@ -95,6 +95,7 @@ export class Connectivity {
     this.#wanted = wanted;
     const { identity, mode } = wanted;
     await this.#listenAs(mode);
+    if (mode === 'agent-initiated') await this.#opening?.catch(() => undefined);
     if (this.#wanted !== wanted) return;
     if (mode === 'agent-initiated') {
       this.#listener?.close();
