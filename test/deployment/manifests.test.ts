@@ -163,3 +163,44 @@ describe('docker/Dockerfile', () => {
     expect(options(start)).to.include('--secure-heap=65536');
   });
 });
+
+describe('docker/sidekey-agent.service', () => {
+  const settingsOf = (path: string): ReadonlyMap<string, string> => {
+    const settings = new Map<string, string>();
+    const text = read(path).replaceAll('\\\n', ' ');
+    for (const [, name = '', value = ''] of text.matchAll(/^([A-Za-z]+)=(.*)$/gmu)) {
+      settings.set(
+        name,
+        [settings.get(name), value].filter((one) => one !== undefined).join(' | '),
+      );
+    }
+    return settings;
+  };
+  const agent = settingsOf('docker/sidekey-agent.service');
+  const sidecar = settingsOf('docker/sidekey-sidecar.service');
+
+  it('confines it as the sidecar, but for what it has to see and to reach', () => {
+    const confining =
+      /^(?:Ambient|Capab|IPAddr|Keyring|LimitCORE|Lock|Memory|NoNew|Priv|Proc|Protect|RemoveIPC|Restrict|SystemCall|UMask|Unset)/u;
+    const names = [...sidecar.keys()].filter((name) => confining.test(name));
+    expect(names).to.have.length.above(20);
+    expect(names.filter((name) => agent.get(name) !== sidecar.get(name))).to.have.members([
+      'IPAddressAllow',
+      'IPAddressDeny',
+      'ProcSubset',
+      'ProtectHome',
+    ]);
+  });
+
+  it('starts what it has checked before', () => {
+    const command = (name: string): string =>
+      /\/opt\/sidekey\/dist\/cli\/main\.js (.*)/u.exec(agent.get(name) ?? '')?.[1] ?? name;
+    expect(command('ExecStart')).to.equal('agent --config /etc/sidekey-agent/agent.yaml');
+    expect(command('ExecStartPre')).to.equal(`${command('ExecStart')} --check`);
+  });
+
+  it('is another user than the sidecar, of the group its socket is for', () => {
+    expect(agent.get('User')).to.not.equal(sidecar.get('User'));
+    expect(agent.get('SupplementaryGroups')).to.equal(sidecar.get('Group'));
+  });
+});
