@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Authority } from '../../../src/ca/index.ts';
 import { Refused } from '../../../src/ca/issue/refusal.ts';
+import { defaultCrlTiming } from '../../../src/ca/revocation/crl-schedule.ts';
 import { generateKeyPair } from '../../../src/crypto/key-generation.ts';
 import { parseCertificate } from '../../../src/pki/index.ts';
 import { ServiceError } from '../../../src/rpc/errors.ts';
@@ -16,8 +17,8 @@ export interface Scenario {
   readonly points: readonly string[];
   /** The last point before the commit of the deed, as others commit meanwhile. */
   readonly inside: string;
-  /** An authority does it unasked, too, and may be done before it is asked. */
-  readonly alsoByItself?: boolean;
+  /** How much later than the template was made it takes place, by the clocks of all; default 0. */
+  readonly laterMs?: number;
   /** Done before, in the same process. */
   readonly before?: readonly Deed[];
   readonly deed: (template: Template) => Deed;
@@ -203,7 +204,8 @@ export const scenarios: readonly Scenario[] = [
   },
   {
     name: 'publish CRLs',
-    alsoByItself: true,
+    // A delta is due at the earliest so long after the one before.
+    laterMs: 2 * defaultCrlTiming.minIntervalMs,
     points: ['crl.after_sign', 'crl.before_commit'],
     inside: 'crl.before_commit',
     before: [],

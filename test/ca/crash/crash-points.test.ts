@@ -52,7 +52,7 @@ describe('an authority that is killed', function () {
             const home = await homes.copy(template.home);
             try {
               await dieIn(home, scenario, template, point);
-              const authority = await openReplica(home);
+              const authority = await openReplica(home, 'replica-1', scenario.laterMs);
               try {
                 const deed = deedOf(scenario, template);
                 await scenario.again(authority, deed, { committed: isLate(point), template });
@@ -109,13 +109,9 @@ describe('an authority that is killed', function () {
  * SQLite, and on PostgreSQL what differs there: commits. Otherwise each kind of change is cut short
  * just before it is written on SQLite, and just after its commit on PostgreSQL.
  */
-function pointsOf(
-  { name, points, inside, alsoByItself }: Scenario,
-  store: string,
-): readonly string[] {
+function pointsOf({ name, points, inside }: Scenario, store: string): readonly string[] {
   const isLastInside = scenarios.findLast((other) => other.inside === inside)?.name === name;
-  // Somebody else's commit may have done the deed: then it comes by no commit of its own.
-  const commits = isLastInside && alsoByItself !== true ? writePoints : [];
+  const commits = isLastInside ? writePoints : [];
   const isFirst = (point: string): boolean =>
     scenarios.find((other) => other.points.includes(point))?.name === name;
   switch (extent) {
@@ -151,7 +147,7 @@ async function dieIn(
   point: string,
 ): Promise<void> {
   deeds.delete(scenario);
-  const child = new Child(home);
+  const child = new Child(home, { clockOffsetMs: scenario.laterMs ?? 0 });
   expect(await child.started()).to.equal(undefined);
   for (const deed of scenario.before ?? []) {
     expect(await child.do(deed)).to.have.property('done');
