@@ -12,7 +12,12 @@ import {
   mintHosts,
   prepareRenewals,
 } from './rates.ts';
-import { certificatesOfHost, enrollCrowd, measureRevocations, revokeMost } from './revocations.ts';
+import {
+  certificatesOfHost,
+  enrollCrowd,
+  measureRevocations,
+  revokeBatches,
+} from './revocations.ts';
 import { type MeasuredAuthority, removeAuthority, startAuthority } from './stage.ts';
 import { Table, type Target } from './table.ts';
 
@@ -69,7 +74,9 @@ async function ratesOf(
   hasTargets: boolean,
 ): Promise<void> {
   // Code is compiled as it is used: what is measured is an authority that has been running.
-  await measureEnrolments(mintHosts(authority, 500).hosts, 16);
+  const { hosts: early } = mintHosts(authority, 3000);
+  await measureEnrolments(early, 64);
+  await measureRenewals(await prepareRenewals(early, 64), 64);
   for (const inFlight of [1, 16, 64]) {
     const isMost = hasTargets && inFlight === 64;
     await bothRates(authority, `${store}, ${String(inFlight)} in flight`, {
@@ -114,22 +121,32 @@ async function bothRates(
 /** A hundred thousand certificates: memory, start, and revocation once they are revoked. */
 async function crowd(): Promise<void> {
   await onSqlite(async (authority) => {
-    const measured = 2000;
-    const enrolled = await enrollCrowd(authority, mostHosts * 5 + measured);
-    const count = enrolled.hosts.length * certificatesOfHost;
-    table.add(
-      `memory of the authority with ${String(count)} certificates`,
-      authority.rssMiB(),
-      'MiB',
-    );
+    const batches = await enrollCrowd(authority, mostHosts * 5);
+    const certificates = mostHosts * 5 * certificatesOfHost;
+    const memory = `memory of the authority with ${String(certificates)} certificates`;
+    table.add(memory, authority.rssMiB(), 'MiB');
     const again = await authority.restart();
     table.add('… start with them', again.startMs, 'ms');
     table.add('… memory after the start', again.rssMiB(), 'MiB');
     try {
-      const crowd = await revokeMost({ authority: again, hosts: enrolled.hosts }, measured);
-      const what = `agents revoked, ${String(crowd.revoked)} certificates revoked before`;
-      const rate = await addRate(again, what, () => measureRevocations(crowd));
-      table.add('… certificates', rate.perSecond * certificatesOfHost, '/s', { atLeast: 5000 });
+      const crowdPerSecond = await revokeBatches(again, batches);
+      table.add('agents revoked, by batches', crowdPerSecond, '/s');
+      const more = [await enrollCrowd(again, 2000), await enrollCrowd(again, 500)].flat();
+      const before = `${String(certificates)} certificates revoked before`;
+      const perSecond = await revokeBatches(again, more.slice(0, 1));
+      table.add(
+        `certificates revoked by a batch, ${before}`,
+        perSecond * certificatesOfHost,
+        '/s',
+        {
+          atLeast: 5000,
+        },
+      );
+      const [last] = more.slice(1);
+      if (last === undefined) throw new RangeError('no batch');
+      await addRate(again, 'agents revoked, a call for each, 64 in flight', () =>
+        measureRevocations(again, last),
+      );
     } finally {
       await again.stop();
     }
@@ -137,7 +154,10 @@ async function crowd(): Promise<void> {
 }
 
 async function reach(authority: MeasuredAuthority): Promise<void> {
-  const { followers, rounds, closed, told } = await measureRevocationReach(authority);
+  const { followers, rounds, closed, told } = await measureRevocationReach(
+    authority,
+    mostHosts / 10,
+  );
   const what = `revoke to closed connection, ${String(followers)} followers, ${String(rounds)} times`;
   table.add(what, closed.p50Ms, 'ms');
   table.add('… p99', closed.p99Ms, 'ms');

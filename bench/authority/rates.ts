@@ -16,21 +16,29 @@ import {
 } from './simulated-hosts.ts';
 import { type MeasuredAuthority, sidekey } from './stage.ts';
 
+export interface MintedHosts {
+  readonly hosts: SimulatedHost[];
+  /** Of their tokens. */
+  readonly batch: Buffer;
+  readonly mintSeconds: number;
+}
+
 /** Mints bundles by the command, and makes the hosts that will use them. */
 export function mintHosts(
   authority: MeasuredAuthority,
   count: number,
   keys?: HostKeys,
-): { readonly hosts: SimulatedHost[]; readonly mintSeconds: number } {
+): MintedHosts {
   const directory = mkdtempSync(join(tmpdir(), 'sidekey-bench-bundles-'));
   try {
     const began = performance.now();
-    sidekey([
+    const printed = sidekey([
       ...['token', 'create', '--role', 'service', '--count', String(count)],
       ...['--out', join(directory, 'out'), '--authority', authority.administration],
     ]);
     const mintSeconds = (performance.now() - began) / 1000;
-    return { hosts: makeHosts(join(directory, 'out'), keys), mintSeconds };
+    const batch = Buffer.from(/^batch ([0-9a-f]+)$/mu.exec(printed)?.[1] ?? '', 'hex');
+    return { hosts: makeHosts(join(directory, 'out'), keys), batch, mintSeconds };
   } finally {
     rmSync(directory, { recursive: true, force: true });
   }
