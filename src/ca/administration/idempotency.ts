@@ -57,19 +57,21 @@ export async function recordAnswer(
   call: IdempotentCall,
   answer: Uint8Array,
 ): Promise<void> {
-  await queries.deleteFrom('idempotency').where('expires_at', '<=', now).execute();
-  const inserted = await queries
-    .insertInto('idempotency')
-    .values({
-      caller: call.caller.name,
-      key: checkedKey(call.key),
-      request_digest: digestOf(call),
-      outcome: JSON.stringify({ answer: Buffer.from(answer).toString('base64') }),
-      expires_at: now + keptMs,
-    })
-    .onConflict((conflict) => conflict.columns(['caller', 'key']).doNothing())
-    .returning('key')
-    .executeTakeFirst();
+  const [, inserted] = await Promise.all([
+    queries.deleteFrom('idempotency').where('expires_at', '<=', now).execute(),
+    queries
+      .insertInto('idempotency')
+      .values({
+        caller: call.caller.name,
+        key: checkedKey(call.key),
+        request_digest: digestOf(call),
+        outcome: JSON.stringify({ answer: Buffer.from(answer).toString('base64') }),
+        expires_at: now + keptMs,
+      })
+      .onConflict((conflict) => conflict.columns(['caller', 'key']).doNothing())
+      .returning('key')
+      .executeTakeFirst(),
+  ]);
   if (inserted !== undefined) return;
   throw new ServiceError(
     'ABORTED',

@@ -17,20 +17,47 @@ export interface AnswerCodec<Answer> {
  * @throws ServiceError of the refusal, and those of {@link earlierAnswer} and {@link recordAnswer}
  */
 export async function changeOnce<Answer>(
-  { store }: AuthorityContext,
+  context: AuthorityContext,
   call: IdempotentCall,
   codec: AnswerCodec<Answer>,
   work: (transaction: Transaction) => Promise<Outcome<Answer>>,
 ): Promise<Answer> {
-  const outcome = await store.transact(async (transaction): Promise<Outcome<Answer>> => {
-    const earlier = await earlierAnswer(transaction.queries, call, transaction.now);
-    if (earlier !== undefined) return { ok: true, value: codec.decode(earlier) };
-    const done = await work(transaction);
-    if (done.ok) await recordAnswer(transaction, call, codec.encode(done.value).finish());
-    return done;
+  return await changeInPieces(context, call, codec, async (transaction) => {
+    const outcome = await work(transaction);
+    return outcome.ok ? done({ answer: outcome.value, isLast: true }) : outcome;
   });
-  if (outcome.ok) return outcome.value;
-  throw outcome.error;
+}
+
+/** What has come of a change so far. */
+export interface Piece<Answer> {
+  readonly answer: Answer;
+  readonly isLast: boolean;
+}
+
+/**
+ * As {@link changeOnce} for a change that would hold up everything else: in several transactions, with
+ * others in between. Only the last keeps the answer, so that the same call after an interruption goes on
+ * where it was; `work` has to find out by itself what is left.
+ */
+export async function changeInPieces<Answer>(
+  { store }: AuthorityContext,
+  call: IdempotentCall,
+  codec: AnswerCodec<Answer>,
+  work: (transaction: Transaction) => Promise<Outcome<Piece<Answer>>>,
+): Promise<Answer> {
+  for (;;) {
+    const outcome = await store.transact(async (transaction): Promise<Outcome<Piece<Answer>>> => {
+      const earlier = await earlierAnswer(transaction.queries, call, transaction.now);
+      if (earlier !== undefined) return done({ answer: codec.decode(earlier), isLast: true });
+      const outcome = await work(transaction);
+      if (outcome.ok && outcome.value.isLast) {
+        await recordAnswer(transaction, call, codec.encode(outcome.value.answer).finish());
+      }
+      return outcome;
+    });
+    if (!outcome.ok) throw outcome.error;
+    if (outcome.value.isLast) return outcome.value.answer;
+  }
 }
 
 /** A change that took place. */

@@ -7,15 +7,21 @@ import {
 import { ServiceError } from '../../rpc/errors.ts';
 import type { AuthorityContext, Caller } from '../context.ts';
 import {
+  addResults,
+  nothingRevoked,
   parseRevocationReason,
   type RevocationOrder,
   type RevocationResult,
 } from '../revocation/order.ts';
-import { type RevokeItem, revokeOperation } from '../revocation/revoke-operation.ts';
+import {
+  type RevokeItem,
+  revokeOperation,
+  revokeSelection,
+} from '../revocation/revoke-operation.ts';
 import { revokeTokens, type TokenSelection } from '../revocation/revoke-tokens.ts';
 import type { Transaction } from '../store/transaction.ts';
 import type { Outcome } from '../write/operation.ts';
-import { changeOnce, done } from './once.ts';
+import { changeInPieces, changeOnce, done } from './once.ts';
 import { hasProperties } from './search.ts';
 
 /**
@@ -30,21 +36,26 @@ export async function revoke(
 ): Promise<RevokeResponse> {
   const subject = subjectOf(request);
   const order = orderOf(parseRevocationReason(request.reason), request.comment, caller);
-  return await changeOnce(
-    context,
-    {
-      caller,
-      key: request.idempotencyKey,
-      method: 'Revoke',
-      request: RevokeRequest.encode(request).finish(),
-    },
-    RevokeResponse,
-    async (transaction) => {
-      const [outcome] = await revokeOperation.apply(transaction, [{ subject, order }]);
-      if (outcome === undefined) throw new RangeError('an outcome is missing');
-      return outcome.ok ? done(resultMessage(outcome.value)) : outcome;
-    },
-  );
+  const call = {
+    caller,
+    key: request.idempotencyKey,
+    method: 'Revoke',
+    request: RevokeRequest.encode(request).finish(),
+  };
+  if (subject.kind === 'token' || subject.kind === 'batch') {
+    let sum = nothingRevoked;
+    return await changeInPieces(context, call, RevokeResponse, async (transaction) => {
+      const outcome = await revokeSelection(transaction, subject, order, AGENTS_AT_ONCE);
+      if (!outcome.ok) return outcome;
+      sum = addResults(sum, outcome.value.result);
+      return done({ answer: resultMessage(sum), isLast: !outcome.value.hasMore });
+    });
+  }
+  return await changeOnce(context, call, RevokeResponse, async (transaction) => {
+    const [outcome] = await revokeOperation.apply(transaction, [{ subject, order }]);
+    if (outcome === undefined) throw new RangeError('an outcome is missing');
+    return outcome.ok ? done(resultMessage(outcome.value)) : outcome;
+  });
 }
 
 /**
@@ -167,3 +178,5 @@ function resultMessage(result: RevocationResult): RevokeResponse {
 }
 
 const maxComment = 1024;
+/** Some tens of milliseconds, for which renewals have to wait. */
+const AGENTS_AT_ONCE = 128;

@@ -1,4 +1,5 @@
 import { toHex } from '../../bytes/bytes.ts';
+import { insertRows } from '../store/insert-rows.ts';
 import type { NewRow } from '../store/schema.ts';
 import type { Queries, Transaction } from '../store/transaction.ts';
 import {
@@ -9,7 +10,6 @@ import {
   type RevocationOrder,
   type RevocationResult,
 } from './order.ts';
-import { insertRevocations } from './revoke-certificates.ts';
 
 /** How an agent ends: thrown out, or left. Neither comes back. */
 export type AgentEnd = 'banned' | 'retired';
@@ -40,19 +40,10 @@ async function endPiece(
 ): Promise<RevocationResult> {
   const { queries, now } = transaction;
   // Tokens before agents, as a renewal locks them: two transactions never wait for each other.
-  const tokens = await revokeTokensOfAgents(transaction, ids, order);
-  const agents = await queries
-    .updateTable('agent')
-    .set({
-      state: end,
-      state_at: now,
-      state_by: order.by,
-      state_why: order.comment ?? order.reason,
-    })
-    .where('id', 'in', ids)
-    .where('state', 'not in', ['banned', 'retired'])
-    .returning(['id', 'spiffe_id'])
-    .execute();
+  const [tokens, agents] = await Promise.all([
+    revokeTokensOfAgents(transaction, ids, order),
+    endLiving(transaction, ids, end, order),
+  ]);
   if (agents.length === 0) return { ...nothingRevoked, tokens };
   const certificates = await livingCertificates(
     queries,
@@ -84,13 +75,34 @@ async function endPiece(
       ...(order.request === undefined ? {} : { request: order.request }),
     });
   }
-  await insertRevocations(queries, rows);
+  await insertRows(transaction, 'revocation', rows);
   return {
     agents: agents.length,
     certificates: rows.length - agents.length,
     tokens,
     feedSequence,
   };
+}
+
+/** Those that had not ended before. */
+async function endLiving(
+  { queries, now }: Transaction,
+  ids: readonly Uint8Array[],
+  end: AgentEnd,
+  order: RevocationOrder,
+) {
+  return await queries
+    .updateTable('agent')
+    .set({
+      state: end,
+      state_at: now,
+      state_by: order.by,
+      state_why: order.comment ?? order.reason,
+    })
+    .where('id', 'in', ids)
+    .where('state', 'not in', ['banned', 'retired'])
+    .returning(['id', 'spiffe_id'])
+    .execute();
 }
 
 async function revokeTokensOfAgents(

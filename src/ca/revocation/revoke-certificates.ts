@@ -1,5 +1,6 @@
 import { toHex } from '../../bytes/bytes.ts';
 import { ServiceError } from '../../rpc/errors.ts';
+import { insertRows } from '../store/insert-rows.ts';
 import type { NewRow } from '../store/schema.ts';
 import type { Queries, Transaction } from '../store/transaction.ts';
 import type { Outcome } from '../write/operation.ts';
@@ -50,16 +51,6 @@ export async function revokeEachCertificate(
   return outcomes;
 }
 
-/** Inserts revocations, many with one statement. */
-export async function insertRevocations(
-  queries: Queries,
-  rows: readonly NewRow<'revocation'>[],
-): Promise<void> {
-  for (const piece of chunks(rows)) {
-    await queries.insertInto('revocation').values(piece).execute();
-  }
-}
-
 async function revokePiece(
   transaction: Transaction,
   items: readonly CertificateToRevoke[],
@@ -86,7 +77,7 @@ async function revokePiece(
       outcomes.push({ ok: true, value });
     }
   }
-  await insertRevocations(transaction.queries, rows);
+  await insertRows(transaction, 'revocation', rows);
   return outcomes;
 }
 

@@ -6,7 +6,7 @@ import type { Operation, Outcome } from '../write/operation.ts';
 import { orderDetails, type RevocationOrder, type RevocationResult } from './order.ts';
 import { endAgents } from './revoke-agents.ts';
 import { type CertificateToRevoke, revokeEachCertificate } from './revoke-certificates.ts';
-import { revokeOffspring, type TokenSelection } from './revoke-tokens.ts';
+import { type RevokedOffspring, revokeOffspring, type TokenSelection } from './revoke-tokens.ts';
 
 /** What is to be revoked; of tokens and batches everything that came from them, too. */
 export interface RevokeItem {
@@ -41,7 +41,8 @@ export const revokeOperation: Operation<RevokeItem, RevocationResult> = {
       } else if (subject.kind === 'agent') {
         outcomes.push(await revokeAgent(transaction, subject.id, order));
       } else {
-        outcomes.push(await revokeSelection(transaction, subject, order));
+        const outcome = await revokeSelection(transaction, subject, order);
+        outcomes.push(outcome.ok ? { ok: true, value: outcome.value.result } : outcome);
       }
     }
     crashPoint('revoke.before_commit');
@@ -67,13 +68,15 @@ export async function revokeAgent(
   return { ok: true, value: await endAgents(transaction, [id], 'banned', order) };
 }
 
-async function revokeSelection(
+/** As `revokeOffspring`. What is unknown is an outcome, audited as refused. */
+export async function revokeSelection(
   transaction: Transaction,
   selection: TokenSelection,
   order: RevocationOrder,
-): Promise<Outcome<RevocationResult>> {
+  maxAgents?: number,
+): Promise<Outcome<RevokedOffspring>> {
   try {
-    return { ok: true, value: await revokeOffspring(transaction, selection, order) };
+    return { ok: true, value: await revokeOffspring(transaction, selection, order, maxAgents) };
   } catch (error) {
     if (!(error instanceof ServiceError)) throw error;
     return refuse(transaction, `${selection.kind}.revoke`, selection.id, order, error);

@@ -67,15 +67,23 @@ export async function revokeTokens(
   return tokens;
 }
 
+export interface RevokedOffspring {
+  readonly result: RevocationResult;
+  /** Agents are left: to be done again, in a transaction of its own. */
+  readonly hasMore: boolean;
+}
+
 /**
  * Revokes tokens and everything that came from them: agents with their certificates and renewal
- * tokens, and the enrol-only credentials of their bundles. Rejects as {@link revokeTokens}.
+ * tokens, and the enrol-only credentials of their bundles. Of agents at most `maxAgents`, default all;
+ * tokens are revoked first, so that there come no more. Rejects as {@link revokeTokens}.
  */
 export async function revokeOffspring(
   transaction: Transaction,
   selection: TokenSelection,
   order: RevocationOrder,
-): Promise<RevocationResult> {
+  maxAgents?: number,
+): Promise<RevokedOffspring> {
   const tokens = await revokeTokens(transaction, selection, order);
   let result = { ...nothingRevoked, tokens };
   const { queries } = transaction;
@@ -87,6 +95,7 @@ export async function revokeOffspring(
     .where('source_token', 'in', source)
     .where('state', 'not in', ['banned', 'retired'])
     .orderBy('id')
+    .$if(maxAgents !== undefined, (query) => query.limit(maxAgents ?? 0))
     .execute();
   result = addResults(
     result,
@@ -97,6 +106,7 @@ export async function revokeOffspring(
       order,
     ),
   );
+  if (agents.length === maxAgents) return { result, hasMore: true };
   const credentials = await queries
     .selectFrom('certificate')
     .select('serial')
@@ -108,7 +118,7 @@ export async function revokeOffspring(
     const serials = piece.map(({ serial }) => serial);
     result = addResults(result, await revokeCertificates(transaction, serials, order));
   }
-  return result;
+  return { result, hasMore: false };
 }
 
 /** Insert only, as all revocations; the feed has no entry for it. */

@@ -21,6 +21,7 @@ import {
   startAdministeredAuthority,
 } from './administered-authority.ts';
 import { clientOf, reasonOf } from './calls.ts';
+import type { Queries } from '../../../src/ca/store/transaction.ts';
 
 describe('changes through the administration service', () => {
   let authority: AdministeredAuthority;
@@ -155,6 +156,35 @@ describe('changes through the administration service', () => {
     );
     expect(answer).to.include({ agents: 1, certificates: 1 });
     expect(await reasonOf(change(id, AgentAction.RESUME))).to.equal('agent_state');
+  });
+
+  it('lets others have their turn while it revokes a large batch', async () => {
+    const batch = randomBytes(16);
+    const count = 130;
+    for (let planted = 0; planted < count; planted += 1) await plantAgent(authority, { batch });
+    const { store } = authority.context;
+    const banned = async ({ queries }: { queries: Queries }) =>
+      (await queries.selectFrom('agent').select('id').where('state', '=', 'banned').execute())
+        .length;
+    const before = await banned(store);
+    let meanwhile = before;
+    const unsubscribe = store.onFeed(() => {
+      unsubscribe();
+      // Asked after the first piece is committed, and answered before the last begins.
+      void store.transact(banned).then((found) => {
+        meanwhile = found;
+      });
+    });
+    const answer = await client.call(
+      Administration.revoke,
+      RevokeRequest.fromPartial({
+        idempotencyKey: 'large',
+        subject: { $case: 'batchId', value: batch },
+      }),
+    );
+    expect(answer).to.include({ agents: count, certificates: count });
+    expect(meanwhile - before).to.equal(128);
+    expect(await banned(store)).to.equal(before + count);
   });
 
   for (const { name, call, reason } of [

@@ -3,7 +3,7 @@ import { verifyAudit } from '../../../src/ca/audit/verify.ts';
 import { parseRevocationReason, type RevocationOrder } from '../../../src/ca/revocation/order.ts';
 import { RevocationIndex } from '../../../src/ca/revocation/revocation-index.ts';
 import { type RevokeItem, revokeOperation } from '../../../src/ca/revocation/revoke-operation.ts';
-import { revokeTokens } from '../../../src/ca/revocation/revoke-tokens.ts';
+import { revokeOffspring, revokeTokens } from '../../../src/ca/revocation/revoke-tokens.ts';
 import { storedSerial } from '../../../src/ca/revocation/serial.ts';
 import { feedHead, readFeed } from '../../../src/ca/trust/feed.ts';
 import { ServiceError } from '../../../src/rpc/errors.ts';
@@ -165,6 +165,22 @@ describe('revocation', () => {
         tokens: 0,
         feedSequence: 0,
       });
+    });
+
+    it('goes on with the offspring of a batch where it was', async () => {
+      const { batch } = await authority.enrol(3);
+      const some = () =>
+        authority.store.transact((transaction) =>
+          revokeOffspring(transaction, { kind: 'batch', id: batch }, order, 2),
+        );
+      const first = await some();
+      expect(first).to.have.property('hasMore', true);
+      expect(first.result).to.deep.include({ agents: 2, certificates: 2, tokens: 5 });
+      const second = await some();
+      expect(second).to.have.property('hasMore', false);
+      expect(second.result).to.deep.include({ agents: 1, certificates: 1, tokens: 1 });
+      expect(await auditOf('batch.revoke')).to.have.length(1);
+      expect(await authority.violations()).to.deep.equal([]);
     });
 
     it('revokes tokens without those who came from them', async () => {
