@@ -12,7 +12,9 @@ export const revocationRules: readonly Rule[] = [
     query: sql`
       select r.subject from revocation r
       where r.kind in ('certificate', 'agent') and not exists (
-        select 1 from feed f where f.seq = r.feed_seq)`,
+        select 1 from feed f where f.seq = r.feed_seq)
+        -- Old entries are deleted.
+        and (r.feed_seq < 1 or r.feed_seq >= coalesce((select min(seq) from feed), 0))`,
   },
   {
     invariant: 'I14',

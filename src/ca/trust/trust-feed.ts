@@ -145,8 +145,9 @@ export class TrustFeed {
       this.#again = false;
       for (;;) {
         const items = await readFeed(this.#options.store.queries, this.#head, batchItems);
-        const last = items.at(-1);
-        if (last === undefined) break;
+        const [first, last] = [items[0], items.at(-1)];
+        if (first === undefined || last === undefined) break;
+        if (first.sequence > this.#head + 1) await this.#skipTo(first.sequence - 1);
         await this.#take({ after: this.#head, to: last.sequence, items });
       }
     } while (this.#isWanted());
@@ -155,6 +156,16 @@ export class TrustFeed {
   // A call of its own, as the compiler takes the field for unchanged across the awaits.
   #isWanted(): boolean {
     return this.#again;
+  }
+
+  /** Past entries that were deleted before they were read here: what they told is read from its source. */
+  async #skipTo(head: number): Promise<void> {
+    await this.revocations.advance(this.#options.store.queries, this.#head, head);
+    await this.#readMaterial(new Set<FeedType>(['bundle', 'tls_policy']));
+    this.#batches.length = 0;
+    this.#items = 0;
+    this.#oldest = head;
+    this.#head = head;
   }
 
   async #take(batch: FeedBatch): Promise<void> {

@@ -12,6 +12,7 @@ import type { AgentState } from '../store/schema.ts';
 import { writeHostReport } from '../tls-policy/host-reports.ts';
 import { every, nodeTimers, type Timers } from '../timers.ts';
 import { admitHost, describePeerSerial } from './admit-host.ts';
+import { compactFeed } from './compact-feed.ts';
 import { FollowMessages } from './follow-messages.ts';
 import { Follower, type FollowerSink, type FollowingHost, type HostOrders } from './follower.ts';
 import { Followers, tellOwnNews } from './followers.ts';
@@ -278,11 +279,20 @@ export class TrustService {
     if (this.#beats % beatsPerPruning === 0) {
       this.#feed.revocations.prune(this.#options.context.now().getTime());
     }
+    if (this.#beats % beatsPerCompaction === 0) this.#compact();
     // Connected means seen, which gates and lists want to know now and then.
     const isSighting = this.#beats % beatsPerSighting === 0;
     this.#followers.eachInTurn((follower) => {
       follower.beat(this.#limits.slowMs);
       if (isSighting) this.#acknowledgements.seen(follower.host.agent);
+    });
+  }
+
+  #compact(): void {
+    const { context } = this.#options;
+    compactFeed(context).catch((error: unknown) => {
+      // Tried again in an hour; until then there are only more rows.
+      if (!this.#closed) context.log.warn({ err: error }, 'the feed could not be compacted');
     });
   }
 }
@@ -312,3 +322,4 @@ const defaults: TrustServiceLimits = {
 };
 const beatsPerSighting = 20;
 const beatsPerPruning = 40;
+const beatsPerCompaction = 240;
