@@ -4,6 +4,7 @@ import {
   type Agent,
   type AgentAction,
   type ListAgentsRequest,
+  type RevokeRequest,
 } from '../../gen/sidekey/v1/administration.ts';
 import { type OutputFormat, print, printable, printList } from '../terminal.ts';
 import { BundleDirectory } from './bundle-files.ts';
@@ -85,17 +86,22 @@ export async function changeAgent(
   else print(`${agent.spiffeId} is ${agent.state}`);
 }
 
-/** For good: all its certificates and tokens with it. */
-export async function revokeAgent(
+/** Whom to revoke: one, or all who came from a token or a batch, and who would come from it. */
+export type RevokedAgents =
+  | { readonly kind: 'agent'; readonly name: AgentName }
+  | { readonly kind: 'token' | 'batch'; readonly id: Buffer };
+
+/** For good: all their certificates and tokens with them. */
+export async function revokeAgents(
   client: AuthorityClient,
-  name: AgentName,
+  of: RevokedAgents,
   reason: string,
   comment: string,
   format: OutputFormat,
 ): Promise<void> {
   const answer = await client.call(Administration.revoke, {
     idempotencyKey: randomUUID(),
-    subject: { $case: 'agentId', value: await agentId(client, name) },
+    subject: await subjectOf(client, of),
     reason,
     comment,
   });
@@ -103,10 +109,13 @@ export async function revokeAgent(
     print(JSON.stringify(toJson(answer), null, 2));
     return;
   }
+  const who = of.kind === 'agent' ? '' : `${counted(answer.agents, 'agent')} `;
   print(
     answer.agents === 0
-      ? 'was revoked before'
-      : `revoked with ${counted(answer.certificates, 'certificate')} and ${counted(answer.tokens, 'token')}; hosts that acknowledge ${String(answer.feedSequence)} know`,
+      ? of.kind === 'agent'
+        ? 'was revoked before'
+        : `no agent is left; ${counted(answer.tokens, 'token')} revoked`
+      : `${who}revoked with ${counted(answer.certificates, 'certificate')} and ${counted(answer.tokens, 'token')}; hosts that acknowledge ${String(answer.feedSequence)} know`,
   );
 }
 
@@ -130,6 +139,20 @@ export async function recoverAgent(
   });
   print(await directory.write(bundle, `recover-${formatUuid(id)}`, undefined));
   await directory.sync();
+}
+
+async function subjectOf(
+  client: AuthorityClient,
+  of: RevokedAgents,
+): Promise<RevokeRequest['subject']> {
+  switch (of.kind) {
+    case 'agent':
+      return { $case: 'agentId', value: await agentId(client, of.name) };
+    case 'token':
+      return { $case: 'tokenId', value: of.id };
+    case 'batch':
+      return { $case: 'batchId', value: of.id };
+  }
 }
 
 async function agentId(client: AuthorityClient, name: AgentName): Promise<Buffer> {

@@ -1,6 +1,12 @@
 import { type Command, Option } from 'commander';
 import type { AgentAction } from '../../gen/sidekey/v1/administration.ts';
-import { type AgentName, parseAgentName, parseLifetime } from '../authority/identifiers.ts';
+import type { RevokedAgents } from '../authority/agents.ts';
+import {
+  type AgentName,
+  parseAgentName,
+  parseId,
+  parseLifetime,
+} from '../authority/identifiers.ts';
 import {
   administer,
   type AuthorityArguments,
@@ -8,7 +14,7 @@ import {
   withAuthorityOptions,
   withPrintingOptions,
 } from './authority-options.ts';
-import { limitOption, propertyOption } from './token.ts';
+import { batchOption, limitOption, propertyOption } from './token.ts';
 
 /** `sidekey agents list | show | activate | suspend | resume | release | retire | revoke | recover`. */
 export function addAgentsCommand(program: Command): void {
@@ -94,21 +100,37 @@ function addAction(agents: Command, name: string, action: AgentAction, descripti
 }
 
 interface RevokeArguments extends PrintingArguments {
+  readonly token?: Buffer;
+  readonly batch?: Buffer;
   readonly reason: string;
   readonly comment: string;
 }
 
 function addRevoke(agents: Command): void {
   withPrintingOptions(
-    agents.command('revoke').description('for good, with all its certificates and tokens'),
+    agents
+      .command('revoke')
+      .description('for good, with certificates and tokens: one, or all who came from tokens'),
   )
-    .addArgument(agentArgument(agents))
+    .addArgument(agentArgument(agents).argOptional())
+    .addOption(new Option('--token <id>', 'who came from this token').argParser(parseId))
+    .addOption(batchOption())
     .addOption(revocationReasonOption())
     .addOption(commentOption())
-    .action(async (name: AgentName, options: RevokeArguments, command: Command) => {
-      const { revokeAgent } = await import('../authority/agents.ts');
+    .action(async (name: AgentName | undefined, options: RevokeArguments, command: Command) => {
+      const { token, batch, reason, comment, output } = options;
+      const given: readonly RevokedAgents[] = [
+        ...(name === undefined ? [] : [{ kind: 'agent', name } as const]),
+        ...(token === undefined ? [] : [{ kind: 'token', id: token } as const]),
+        ...(batch === undefined ? [] : [{ kind: 'batch', id: batch } as const]),
+      ];
+      const [of, ...others] = given;
+      if (of === undefined || others.length > 0) {
+        command.error('error: give one of: an agent, --token, --batch');
+      }
+      const { revokeAgents } = await import('../authority/agents.ts');
       await administer(options, command, (client) =>
-        revokeAgent(client, name, options.reason, options.comment, options.output),
+        revokeAgents(client, of, reason, comment, output),
       );
     });
 }

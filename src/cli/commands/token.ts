@@ -158,7 +158,8 @@ function addRevoke(token: Command): void {
     });
 }
 
-function batchOption(): Option {
+/** Tokens, or those who came from them, by batch. */
+export function batchOption(): Option {
   return new Option('--batch <id>', 'tokens that were minted together').argParser(parseId);
 }
 

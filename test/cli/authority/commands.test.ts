@@ -145,6 +145,18 @@ describe('commands of an authority', () => {
     expect((await json('agents', 'list', '--state', 'banned'))[0]).to.include({ id: uuid });
   });
 
+  it('agents revoke ends all who came from a batch, or from a token', async () => {
+    const batch = randomBytes(16);
+    await plantAgent(authority, { batch });
+    const { token } = await plantAgent(authority, { batch });
+    const one = await sidekey('agents', 'revoke', '--token', token.toString('hex'));
+    expect(one.out).to.match(/^1 agent revoked with 1 certificate and 1 token; /u);
+    const rest = await json('agents', 'revoke', '--batch', batch.toString('hex'));
+    expect(rest).to.include({ agents: 1, certificates: 1 });
+    const none = await sidekey('agents', 'revoke', '--batch', batch.toString('hex'));
+    expect(none.out).to.equal('no agent is left; 0 tokens revoked\n');
+  });
+
   it('asks again, and changes things once, where the store went away during a commit', async () => {
     const { id } = await plantAgent(authority);
     const { store } = authority.context;
@@ -354,6 +366,11 @@ const badUsage: readonly { readonly argv: readonly string[]; readonly says: stri
   { argv: ['token', 'revoke', ...at, 'a'.repeat(32), '--property', 'a=b'], says: 'give one of' },
   { argv: ['agents', 'show', ...at, 'spiffe://A'], says: 'not a SPIFFE ID' },
   { argv: ['agents', 'revoke', ...at, 'a'.repeat(32), '--reason', 'x'], says: 'keyCompromise' },
+  { argv: ['agents', 'revoke', ...at], says: 'give one of' },
+  {
+    argv: ['agents', 'revoke', ...at, 'a'.repeat(32), '--batch', 'b'.repeat(32)],
+    says: 'give one of',
+  },
   { argv: ['agents', 'recover', ...at, 'a'.repeat(32), '--out', 'x'], says: '--reason' },
   { argv: ['certificates', 'show', ...at, 'x'], says: 'serial number' },
   { argv: ['rotate', 'prepare', ...at, 'moon'], says: 'root, issuing' },
