@@ -6,10 +6,10 @@ import { asError, OffloadError, OffloadErrorCode } from './errors.ts';
 import { disconnected, handshakeTimeout } from './handshake-failure.ts';
 import type { Established, Handshaker } from './handshaker.ts';
 import { lingerThenDestroy } from './linger.ts';
+import { type Callback, Outgoing } from './outgoing.ts';
 import { PeerInbox } from './peer-inbox.ts';
 import { createRecordLayer, ownMemory, type RecordLayer } from './record-layer.ts';
 import type { Incoming } from './record-reader.ts';
-import type { RecordWriter } from './record-writer.ts';
 import type { StartParameters } from './sidecar-messages.ts';
 import { TlsSurface } from './tls-surface.ts';
 
@@ -54,8 +54,6 @@ type State =
   | ({ readonly tag: 'Established' } & RecordLayer)
   | { readonly tag: 'Closed' };
 
-type Callback = (error?: Error | null) => void;
-
 /**
  * A TLS 1.2 connection whose handshake the sidecar runs: a Duplex with the members of
  * `tls.TLSSocket` that libraries use. It exists, and takes writes, before the handshake has ended;
@@ -65,14 +63,8 @@ type Callback = (error?: Error | null) => void;
 export class OffloadSocket extends TlsSurface {
   readonly #options: OffloadSocketOptions;
   #state: State = { tag: 'Connecting', timer: undefined };
+  readonly #outgoing: Outgoing;
   #bytesRead = 0;
-  #bytesWritten = 0;
-  /** What `_write` or `_writev` is waiting with, and for how many bytes. */
-  #writeDone: Callback | undefined;
-  #writing = 0;
-  /** Application data that came before there were keys. */
-  #early: Uint8Array[] = [];
-  #finalDone: Callback | undefined;
   /** The peer is being told why it is being left, and should get to read it. */
   #alertSent = false;
   /** The TCP connection has seen the peer's FIN. */
@@ -85,6 +77,14 @@ export class OffloadSocket extends TlsSurface {
     });
     this.#options = options;
     const { raw } = options;
+    this.#outgoing = new Outgoing(raw, {
+      onWriteFailed: (error) => {
+        this.destroy(error);
+      },
+      onSealFailed: (error) => {
+        this.#fail('close_notify', error);
+      },
+    });
     // The last words of our side come after the peer's FIN.
     raw.allowHalfOpen = true;
     raw.on('error', (error: Error) => {
@@ -119,7 +119,7 @@ export class OffloadSocket extends TlsSurface {
   }
 
   get bytesWritten(): number {
-    return this.#bytesWritten + this.writableLength;
+    return this.#outgoing.bytesWritten + this.writableLength;
   }
 
   /**
@@ -164,19 +164,18 @@ export class OffloadSocket extends TlsSurface {
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, callback: Callback): void {
-    this.#send([chunk], callback);
+    this.#outgoing.send([chunk], callback);
   }
 
   override _writev(chunks: readonly { readonly chunk: Buffer }[], callback: Callback): void {
-    this.#send(
+    this.#outgoing.send(
       chunks.map(({ chunk }) => chunk),
       callback,
     );
   }
 
   override _final(callback: Callback): void {
-    this.#finalDone = callback;
-    if (this.#state.tag === 'Established') this.#closeOurSide(this.#state.writer);
+    this.#outgoing.end(callback);
   }
 
   override _destroy(error: Error | null, callback: Callback): void {
@@ -199,9 +198,7 @@ export class OffloadSocket extends TlsSurface {
         break;
     }
     for (const material of this.session?.keyingMaterial ?? []) wipe(material);
-    this.#early = [];
-    const writeDone = this.#writeDone;
-    this.#writeDone = undefined;
+    const writeDone = this.#outgoing.stop();
     if (this.#alertSent && !this.raw.destroyed) lingerThenDestroy(this.raw);
     else this.raw.destroy();
     callback(error);
@@ -308,10 +305,7 @@ export class OffloadSocket extends TlsSurface {
     this.emit('secure');
     if (this.role === 'client' && !this.destroyed) this.emit('secureConnect');
     if (this.#state.tag !== 'Established') return;
-    const { writer } = this.#state;
-    for (const chunk of this.#early) writer.push(chunk);
-    this.#early = [];
-    this.#pump();
+    this.#outgoing.open(this.#state.writer);
     // What came in since is behind what the sidecar left over.
     for (const bytes of [leftover, inbox.drain()]) {
       if (bytes.length > 0) this.#receive(bytes, false);
@@ -420,76 +414,13 @@ export class OffloadSocket extends TlsSurface {
     return more;
   }
 
-  #send(chunks: readonly Buffer[], callback: Callback): void {
-    const state = this.#state;
-    if (state.tag === 'Closed') {
-      callback(new Error('socket was destroyed'));
-      return;
-    }
-    this.#writeDone = callback;
-    this.#writing = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
-    if (state.tag !== 'Established') {
-      this.#early.push(...chunks);
-      return;
-    }
-    for (const chunk of chunks) state.writer.push(chunk);
-    this.#pump();
-  }
-
-  /** Seals and writes a slab at a time: the next when the socket has taken the last. */
-  #pump(): void {
-    if (this.#state.tag !== 'Established') return;
-    const { writer } = this.#state;
-    try {
-      const slab = writer.next();
-      if (slab === undefined) {
-        this.#written();
-        return;
-      }
-      this.raw.write(slab.bytes, (error) => {
-        if (error instanceof Error) {
-          this.destroy(error);
-          return;
-        }
-        slab.release();
-        if (writer.queuedBytes === 0) this.#written();
-        else this.#pump();
-      });
-    } catch (error) {
-      this.#fail('close_notify', asError(error));
-    }
-  }
-
-  #written(): void {
-    const done = this.#writeDone;
-    this.#writeDone = undefined;
-    if (done !== undefined) {
-      this.#bytesWritten += this.#writing;
-      done();
-    }
-    if (this.#finalDone !== undefined && this.#state.tag === 'Established') {
-      this.#closeOurSide(this.#state.writer);
-    }
-  }
-
-  #closeOurSide(writer: RecordWriter): void {
-    const done = this.#finalDone;
-    this.#finalDone = undefined;
-    try {
-      this.raw.end(writer.alert('warning', 'close_notify'), () => done?.());
-    } catch (error) {
-      done?.(asError(error));
-    }
-  }
-
   /**
    * Destroyed without an error and with nothing unsent: an end like any other for the peer, who gets
    * to know it if the socket takes it at once. Data cut short, or an error, stays a truncation.
    */
   #sayGoodbye({ writer }: RecordLayer): void {
-    const sealed = this.#writeDone === undefined ? 0 : this.#writing;
-    const unsent = this.writableLength > sealed || writer.queuedBytes > 0;
-    if (unsent || this.writableEnded || !this.raw.writable) return;
+    if (this.writableEnded || !this.raw.writable) return;
+    if (this.#outgoing.hasUnsealed(this.writableLength)) return;
     const closeNotify = writer.alert('warning', 'close_notify');
     if (this.raw instanceof Socket) {
       if (this.raw.writableLength === 0) this.raw.write(closeNotify);

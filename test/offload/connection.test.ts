@@ -106,6 +106,17 @@ describe('connections over the offload', () => {
     listener.close();
   });
 
+  it('do not say goodbye before what was written early', async () => {
+    const listener = offload.createServer({});
+    const port = await listen(listener);
+    const client = offload.connect({ port, host: '127.0.0.1', servername: 'localhost' });
+    client.write('half a ');
+    client.once('secure', () => client.destroy());
+    const [server] = (await once(listener, 'secureConnection')) as [OffloadSocket];
+    expect(await failure(server)).to.have.property('code', 'ERR_OFFLOAD_TRUNCATED');
+    listener.close();
+  });
+
   it('emit connect, ready and secureConnect in this order', async () => {
     const listener = offload.createServer({});
     const port = await listen(listener);
