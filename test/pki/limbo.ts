@@ -24,29 +24,34 @@ import {
 export interface LimboReport {
   readonly passed: number;
   readonly failed: number;
-  /** Cases that differ and are not in the list, or are in the list and do not differ. */
+  /** Cases that differ and are not in the list, or are in the list and do not differ, or cost too much. */
   readonly surprises: readonly string[];
-  readonly slowest: { readonly id: string; readonly milliseconds: number };
+  /** The case that took most of a processor. */
+  readonly costliest: { readonly id: string; readonly milliseconds: number };
 }
 
 export function runLimbo(directory: string): LimboReport {
   const cases = readCases(join(directory, 'limbo-native.json.gz'));
   const surprises: string[] = [];
   let passed = 0;
-  let slowest = { id: '', milliseconds: 0 };
+  let costliest = { id: '', milliseconds: 0 };
   for (const limboCase of cases) {
-    const start = performance.now();
+    const { id } = limboCase;
+    const start = process.cpuUsage();
     const { result, detail } = judge(limboCase);
-    const milliseconds = performance.now() - start;
-    if (milliseconds > slowest.milliseconds) slowest = { id: limboCase.id, milliseconds };
+    const { user, system } = process.cpuUsage(start);
+    const milliseconds = (user + system) / 1000;
+    if (milliseconds > costliest.milliseconds) costliest = { id, milliseconds };
+    if (milliseconds > mostMilliseconds)
+      surprises.push(`${id}: took ${milliseconds.toFixed(1)} ms`);
     const isRight = result === limboCase.expected_result;
     if (isRight) passed += 1;
-    const isKnown = limboCase.id in known;
-    if (isRight === isKnown) surprises.push(`${limboCase.id}: ${result}, ${detail}`);
+    const isKnown = id in known;
+    if (isRight === isKnown) surprises.push(`${id}: ${result}, ${detail}`);
   }
   const ids = new Set(cases.map(({ id }) => id));
   for (const id of Object.keys(known)) if (!ids.has(id)) surprises.push(`${id}: no such case`);
-  return { passed, failed: cases.length - passed, surprises, slowest };
+  return { passed, failed: cases.length - passed, surprises, costliest };
 }
 
 function judge(limboCase: LimboCase): { readonly result: string; readonly detail: string } {
@@ -127,6 +132,9 @@ interface LimboCase {
   readonly crls: readonly string[];
 }
 
+/** Of a processor: on a busy machine a clock counts what others do, too. */
+const mostMilliseconds = 100;
+
 const known = JSON.parse(
   readFileSync(new URL('limbo-known.json', import.meta.url), 'utf8'),
 ) as Readonly<Record<string, string>>;
@@ -138,9 +146,9 @@ function main(): void {
     process.stdout.write('limbo: 0 passed, 0 failed, 1 skipped\n');
     return;
   }
-  const { passed, failed, surprises, slowest } = runLimbo(directory);
+  const { passed, failed, surprises, costliest } = runLimbo(directory);
   for (const surprise of surprises) process.stdout.write(`surprise: ${surprise}\n`);
-  process.stdout.write(`slowest: ${slowest.id}, ${slowest.milliseconds.toFixed(1)} ms\n`);
+  process.stdout.write(`costliest: ${costliest.id}, ${costliest.milliseconds.toFixed(1)} ms\n`);
   process.stdout.write(`limbo: ${String(passed)} passed, ${String(failed)} failed, 0 skipped\n`);
   if (surprises.length > 0) process.exitCode = 1;
 }
