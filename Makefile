@@ -26,8 +26,9 @@ bench-authority: build
 interop: build
 	node --import ./test/support/typescript.mjs test/interop/main.ts
 
+# HANDSHAKES: only these, a fourth of them bad, and what they do to memory.
 soak: build
-	node --import ./test/support/typescript.mjs test/soak/main.ts
+	node --import ./test/support/typescript.mjs test/soak/$(if $(HANDSHAKES),long.ts --handshakes $(HANDSHAKES),main.ts)
 
 # Lifetimes of an authority on a fast clock, with deaths. ARGS: days, sqlite or postgres, seed.
 ca-soak: build

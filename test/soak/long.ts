@@ -8,7 +8,7 @@ import { openThings, readMetrics } from './metrics.ts';
 
 /**
  * A hundred thousand handshakes, every fourth of which has to fail, with sidecars as they are run
- * and no bound on their heaps but their own: `long.ts [--handshakes N]`. Resident memory at the end
+ * and no bound on their heaps but their own: `make soak HANDSHAKES=100000`. Resident memory at the end
  * must be what it was at the beginning.
  */
 async function main(): Promise<number> {
