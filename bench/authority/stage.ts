@@ -1,11 +1,11 @@
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { freePort } from '../../test/support/free-port.ts';
 
 /** The built program: what is measured is what is deployed. */
 export const program = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
@@ -42,7 +42,7 @@ export async function startAuthority({
     config,
     `authority:
   trustDomain: bench.example
-  listen: 127.0.0.1:${String(await unusedPort())}
+  listen: 127.0.0.1:${String(await freePort())}
 ${store === undefined ? '' : `  store: "${store}"\n`}${limits === 'none' ? noLimits : ''}log: { level: warn }
 `,
   );
@@ -105,15 +105,6 @@ async function start(directory: string, config: string): Promise<MeasuredAuthori
 
 export function removeAuthority({ directory }: MeasuredAuthority): void {
   rmSync(directory, { recursive: true, force: true });
-}
-
-export async function unusedPort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }
 
 /** `getconf CLK_TCK` is 100 wherever Linux runs Node. */

@@ -7,9 +7,10 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { z } from 'zod';
 import { type FleetClient, withManager } from '../../src/cli/fleet/client.ts';
 import { exportPkcs8Pem, encodePem } from '../../src/pki/index.ts';
-import { environment, program, unusedPort } from '../authority/stage.ts';
+import { environment, program } from '../authority/stage.ts';
 import { processCost } from '../process-cost.ts';
 import { FleetAuthority, trustDomain } from './fleet-authority.ts';
+import { freePort } from '../../test/support/free-port.ts';
 
 /** A manager and its sidecar, built, each in a process of its own; agents are let in by policy. */
 export class FleetStage {
@@ -26,7 +27,7 @@ export class FleetStage {
   }
 
   static async open(heartbeatSeconds: number): Promise<FleetStage> {
-    const stage = new FleetStage(await unusedPort(), heartbeatSeconds);
+    const stage = new FleetStage(await freePort(), heartbeatSeconds);
     stage.#writeFiles();
     stage.#sidecar = await stage.#start('sidecar', 'sidecar.yaml', /sidecar started/u);
     await stage.startManager();

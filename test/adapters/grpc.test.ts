@@ -4,8 +4,8 @@ import { expect } from 'chai';
 import { grpcPeer, grpcPeerIdentityKey, type OffloadServer } from '../../src/offload/index.ts';
 import { listen } from '../offload/support/connections.ts';
 import { examplesOf, runExample } from './support/documented-example.ts';
-import { freePort } from './support/daemon.ts';
 import { applicationId, type Stage, startStage } from './support/stage.ts';
+import { freePort } from '../support/free-port.ts';
 
 type Text = string;
 interface EchoClient extends grpc.Client {

@@ -5,10 +5,10 @@ import { expect } from 'chai';
 import { Agent, request } from 'undici';
 import type { OffloadSocket } from '../../src/offload/index.ts';
 import { listen } from '../offload/support/connections.ts';
-import { freePort } from './support/daemon.ts';
 import { examplesOf, runExample } from './support/documented-example.ts';
 import { startWebServer } from './support/http-peers.ts';
 import { applicationId, type Stage, startStage } from './support/stage.ts';
+import { freePort } from '../support/free-port.ts';
 
 describe('http2Server, http2Connect and undiciConnector with stock peers', () => {
   let stage: Stage;

@@ -1,6 +1,4 @@
-import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { BuiltCommand, sidekey } from './built-command.ts';
@@ -58,14 +56,4 @@ export class BuiltSystem {
     await Promise.all(this.#running.map((command) => command.stop('SIGKILL')));
     rmSync(this.directory, { recursive: true, force: true });
   }
-}
-
-/** A port that was free a moment ago, for what has to be known before anybody listens there. */
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }

@@ -9,7 +9,8 @@ import { parseEnrolmentBundle } from '../../src/identity/enrolment-bundle.ts';
 import { skip } from '../support/skip.ts';
 import { createTestCa } from '../support/test-ca.ts';
 import { type BuiltCommand, needsBuild } from './built-command.ts';
-import { BuiltSystem, freePort } from './built-system.ts';
+import { BuiltSystem } from './built-system.ts';
+import { freePort } from '../support/free-port.ts';
 
 /** A program of the system, and how many ports of each kind it listens on. */
 interface Program {

@@ -183,16 +183,6 @@ export class Daemon {
   }
 }
 
-/** A TCP port of 127.0.0.1 nobody listens on, for programs that cannot choose one themselves. */
-export async function freePort(): Promise<number> {
-  const server = net.createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  if (address === null || typeof address === 'string') throw new Error('no TCP address');
-  return address.port;
-}
-
 /** The end of a program's output, for an error message. */
 export function tail(text: string): string {
   return text.trim().slice(-600).replaceAll(/\s+/g, ' ');

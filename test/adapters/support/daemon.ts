@@ -1,8 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { type AddressInfo, createServer } from 'node:net';
 import { once } from 'node:events';
 import { delimiter, join } from 'node:path';
+import { freePort } from '../../support/free-port.ts';
 
 /** A stock server of the test run, on a port of the loopback interface. */
 export interface Daemon {
@@ -39,15 +39,6 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
 export function findProgram(name: string): string | undefined {
   const places = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin', '/usr/local/sbin'];
   return places.map((place) => join(place, name)).find((path) => existsSync(path));
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }
 
 function launch(options: DaemonOptions, port: number): ChildProcess {

@@ -1,7 +1,8 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Daemon, findProgram, freePort, startDaemon } from './daemon.ts';
+import { type Daemon, findProgram, startDaemon } from './daemon.ts';
 import type { ServerFiles } from './stage.ts';
+import { freePort } from '../../support/free-port.ts';
 
 /**
  * A real Mosquitto that knows its users by their certificates' common name and lets each use topics

@@ -1,6 +1,4 @@
-import { once } from 'node:events';
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { makeAuthority } from '../../../src/apps/authority/offline.ts';
@@ -10,6 +8,7 @@ import type { Role } from '../../../src/ca/store/schema.ts';
 import { createOffload, type Offload } from '../../../src/offload/index.ts';
 import { parseSidecarConfig, type SidecarConfig } from '../../../src/sidecar/index.ts';
 import { type LogLine, memoryLog } from '../../sidecar/fixture.ts';
+import { freePort } from '../../support/free-port.ts';
 
 /** One process of the system, in this one. */
 export interface Member {
@@ -29,7 +28,7 @@ export class Fleet {
   /** Makes an authority and starts it. */
   async startAuthority(extra = ''): Promise<Member & { readonly running: RunningAuthority }> {
     // Hosts are told where it is by what is written when it is made.
-    const port = await unusedPort();
+    const port = await freePort();
     const config = this.#config(
       'authority',
       `state: ./state\nauthority:\n  trustDomain: example.org\n  listen: 127.0.0.1:${String(port)}\n  administration: { address: "unix:./a.sock" }\n${extra}`,
@@ -140,14 +139,4 @@ export class Fleet {
     this.#members.add(member);
     return member;
   }
-}
-
-async function unusedPort(): Promise<number> {
-  const server = createServer();
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }

@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { run } from '../../../src/cli/program.ts';
 import { type BuiltCommand, type Finished, needsBuild, sidekey } from '../built-command.ts';
-import { BuiltSystem, freePort } from '../built-system.ts';
+import { BuiltSystem } from '../built-system.ts';
+import { freePort } from '../../support/free-port.ts';
 
 describe('an authority by its commands alone', function () {
   this.timeout(120_000);

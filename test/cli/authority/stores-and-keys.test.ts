@@ -4,7 +4,8 @@ import { sharedPostgres } from '../../support/postgres.ts';
 import { skip } from '../../support/skip.ts';
 import { type SoftHsm, startSoftHsm } from '../../ca/keys/soft-hsm.ts';
 import { needsBuild } from '../built-command.ts';
-import { BuiltSystem, freePort } from '../built-system.ts';
+import { BuiltSystem } from '../built-system.ts';
+import { freePort } from '../../support/free-port.ts';
 
 describe('two replicas of an authority on one PostgreSQL, by their commands', function () {
   this.timeout(120_000);

@@ -2,9 +2,10 @@ import type { Outcome } from '../cell.ts';
 import type { IdentityFiles } from '../fixture.ts';
 import { pageRequest } from '../peer.ts';
 import type { HandshakeView, Row } from '../peer.ts';
-import { Daemon, freePort, run, tail } from '../processes.ts';
+import { Daemon, run, tail } from '../processes.ts';
 import { failed, passed } from './check.ts';
 import type { Bench, Check } from './check.ts';
+import { freePort } from '../../support/free-port.ts';
 
 /** A way of s_client or s_server, and what our side must say of the handshake. */
 interface Variation {

@@ -1,9 +1,10 @@
-import { Daemon, freePort, run, tail } from '../processes.ts';
+import { Daemon, run, tail } from '../processes.ts';
 import { pageRequest } from '../peer.ts';
 import type { Row } from '../peer.ts';
 import type { IdentityFiles } from '../fixture.ts';
 import { failed, passed } from './check.ts';
 import type { Bench, Check } from './check.ts';
+import { freePort } from '../../support/free-port.ts';
 
 interface RefusedClient {
   readonly name: string;

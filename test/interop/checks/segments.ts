@@ -1,5 +1,5 @@
 import type { Outcome } from '../cell.ts';
-import { Daemon, freePort } from '../processes.ts';
+import { Daemon } from '../processes.ts';
 import { driveClient, driveServer } from '../matrix.ts';
 import type { Pair } from '../matrix.ts';
 import { startNodeServer } from '../node-tls.ts';
@@ -12,6 +12,7 @@ import { startRelay } from '../relay.ts';
 import type { Route } from '../relay.ts';
 import { failed, passed } from './check.ts';
 import type { Bench, Check } from './check.ts';
+import { freePort } from '../../support/free-port.ts';
 
 const row: Row = { key: 'ecdsa', clientCertificate: true };
 const plainRow: Row = { key: 'ecdsa', clientCertificate: false };

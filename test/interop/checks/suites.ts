@@ -1,4 +1,4 @@
-import { Daemon, freePort, run, tail } from '../processes.ts';
+import { Daemon, run, tail } from '../processes.ts';
 import { pageRequest } from '../peer.ts';
 import type { HandshakeView, KeyName, Row } from '../peer.ts';
 import { readSession } from '../peers/openssl.ts';
@@ -6,6 +6,7 @@ import { suites } from '../suites.ts';
 import type { Suite } from '../suites.ts';
 import { failed, passed } from './check.ts';
 import type { Bench, Check } from './check.ts';
+import { freePort } from '../../support/free-port.ts';
 
 /** Every suite with every group against OpenSSL, both ways, with ALPN along the way. */
 export const suiteChecks: readonly Check[] = suites.flatMap((suite) =>

@@ -1,7 +1,8 @@
 import path from 'node:path';
-import { Daemon, findProgram, freePort, run } from '../processes.ts';
+import { Daemon, findProgram, run } from '../processes.ts';
 import { pageRequest } from '../peer.ts';
 import type { Peer, PeerClient, PeerServer, Row } from '../peer.ts';
+import { freePort } from '../../support/free-port.ts';
 
 const noEd25519 = 'Botan 2 has no Ed25519 in TLS';
 

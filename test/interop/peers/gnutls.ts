@@ -1,8 +1,9 @@
-import { Daemon, findProgram, freePort, run } from '../processes.ts';
+import { Daemon, findProgram, run } from '../processes.ts';
 import type { Finished } from '../processes.ts';
 import { pageRequest } from '../peer.ts';
 import type { HandshakeView, Peer, PeerClient, PeerServer, Row } from '../peer.ts';
 import { ianaSuite } from '../suites.ts';
+import { freePort } from '../../support/free-port.ts';
 
 const server = (more: string): PeerServer => ({
   cannot: () => undefined,

@@ -1,9 +1,10 @@
 import { accessSync, chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { Fixture } from '../fixture.ts';
-import { Daemon, findProgram, freePort, run } from '../processes.ts';
+import { Daemon, findProgram, run } from '../processes.ts';
 import type { HandshakeView, Peer, Row } from '../peer.ts';
 import { ianaSuite } from '../suites.ts';
+import { freePort } from '../../support/free-port.ts';
 
 /**
  * One web server over five TLS libraries. Of mbedTLS and wolfSSL it is the only program Debian

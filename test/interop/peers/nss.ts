@@ -1,9 +1,10 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { Fixture, IdentityFiles } from '../fixture.ts';
-import { Daemon, findProgram, freePort, run } from '../processes.ts';
+import { Daemon, findProgram, run } from '../processes.ts';
 import { pageRequest } from '../peer.ts';
 import type { HandshakeView, Peer, PeerClient, PeerServer, Row } from '../peer.ts';
+import { freePort } from '../../support/free-port.ts';
 
 const noEd25519 = 'NSS 3 has no Ed25519 certificates in TLS';
 

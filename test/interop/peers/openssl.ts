@@ -1,8 +1,9 @@
 import path from 'node:path';
-import { Daemon, findProgram, freePort, run } from '../processes.ts';
+import { Daemon, findProgram, run } from '../processes.ts';
 import { pageRequest } from '../peer.ts';
 import type { HandshakeView, Peer, PeerClient, PeerServer } from '../peer.ts';
 import { ianaSuite } from '../suites.ts';
+import { freePort } from '../../support/free-port.ts';
 
 const server: PeerServer = {
   cannot: () => undefined,
