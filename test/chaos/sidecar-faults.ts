@@ -54,7 +54,7 @@ export async function sidecarFaults(stage: Stage): Promise<void> {
         next = await exchange(dialler, server.port, { limitMs });
       }
       const held = (): number => placesHeld(offload);
-      await until(() => held() === 0, limitMs);
+      await until(() => held() === 0, 10_000);
       const places = held();
       await offload.close();
       if (role === 'server') await server.close();

@@ -70,7 +70,8 @@ ${setup.settings ?? timeouts}`,
       process.execPath,
       ...[builtCommand, 'sidecar', '--config', this.configuration],
     ];
-    this.#daemon = await Daemon.printing(/"sidecar started"/, command, args);
+    const timeoutMs = 15_000 * patience;
+    this.#daemon = await Daemon.printing(/"sidecar started"/, command, args, { timeoutMs });
     // What it says later may be so much that this is forgotten.
     if (this.#daemon.output.includes('"admin":"')) adminAddress(this.#daemon);
   }
