@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, readFileSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { pino } from 'pino';
 import { checkInvariants, type Violation } from '../../ca/check/check.ts';
@@ -11,6 +11,7 @@ import {
   type AuthorityConfig,
   ConfigurationError,
   parseSidecarConfig,
+  readSettings,
 } from '../../sidecar/index.ts';
 import { addressesOf, openAuthorityKeys, storeOptionsOf } from './surroundings.ts';
 
@@ -20,14 +21,7 @@ import { addressesOf, openAuthorityKeys, storeOptionsOf } from './surroundings.t
  * @throws ConfigurationError if the file cannot be used, or has no such section
  */
 export function readAuthorityConfig(file: string): AuthorityConfig {
-  let text: string;
-  try {
-    text = readFileSync(file, 'utf8');
-  } catch (cause) {
-    const message = cause instanceof Error ? cause.message : String(cause);
-    throw new ConfigurationError([`${file}: ${message}`]);
-  }
-  const { authority } = parseSidecarConfig(text, resolve(file));
+  const { authority } = readSettings(file, parseSidecarConfig);
   if (authority !== undefined) return authority;
   throw new ConfigurationError([`${file}: has no section "authority"`]);
 }
